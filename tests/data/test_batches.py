@@ -61,7 +61,7 @@ def test_micro_batches_share_out_an_update(batch_size: int, num_processes: int, 
     )
     parts = [part for rank in range(num_processes) for part in plan.micro_batches(5, rank)]
     assert len(parts) == num_processes * num_micro
-    assert sorted(sum(parts, [])) == list(range(5 * rows, 6 * rows))
+    assert sorted(row for part in parts for row in part) == list(range(5 * rows, 6 * rows))
     for part in parts:
         assert abs(len(part) - batch_size) <= 2
         assert part == sorted(part)
