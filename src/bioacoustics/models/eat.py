@@ -91,7 +91,7 @@ class Features:
     """What an encoder says about a batch of spectrograms.
 
     `patches` are ordered column by column: patch index = time column * bands + band, band 0 the lowest. One
-    column spans `patch_size` frames (160 ms at the published settings). `cls` is one vector for the whole row,
+    column spans `patch_size` frames (160 ms as published). `cls` is one vector for the whole row,
     None for encoders that have no such token.
     """
 
@@ -100,16 +100,17 @@ class Features:
 
 
 class EncodedTokens(NamedTuple):
-    """Tokens after the last block, CLS first; and the MLP output of every block where asked for."""
+    """Tokens after the last block, CLS first; and what every block made on the way, where asked for."""
 
     tokens: Float[Tensor, "batch tokens dim"]
     mlp_outputs: tuple[Float[Tensor, "batch tokens dim"], ...]
+    block_outputs: tuple[Float[Tensor, "batch tokens dim"], ...]
 
 
 class EATEncoder(nn.Module):
     """Vision transformer over patches of a normalised log-mel spectrogram.
 
-    With `activation_checkpointing` the blocks are computed again in the backward pass: less memory, more time.
+    With `activation_checkpointing` blocks are computed again in the backward pass: less memory, more time.
     """
 
     positions: Tensor
@@ -183,25 +184,33 @@ class EATEncoder(nn.Module):
         return torch.cat([self.positions, longer[:, num_stored:].to(self.positions.dtype)], dim=1)
 
     def encode(
-        self, patches: Float[Tensor, "batch patches dim"], *, collect_mlp_outputs: bool = False
+        self,
+        patches: Float[Tensor, "batch patches dim"],
+        *,
+        collect_mlp_outputs: bool = False,
+        collect_block_outputs: bool = False,
     ) -> EncodedTokens:
         """Run the blocks over embedded patches, all or any subset of a row's, in any order.
 
         Returns:
-            Tokens (batch, 1 + patches, dim) with CLS first, and one MLP output of the same shape per block if
-            `collect_mlp_outputs`.
+            Tokens (batch, 1 + patches, dim) with CLS first; and of every block, if wanted, the output of its
+            MLP and its own output, in the same shape.
         """
         cls = self.cls_token.expand(patches.shape[0], -1, -1)
         tokens: Tensor = self.input_norm(torch.cat([cls, patches], dim=1))
         mlp_outputs: list[Tensor] = []
+        block_outputs: list[Tensor] = []
+        recomputes = self.activation_checkpointing and torch.is_grad_enabled()
         for block in self.blocks:
-            if self.activation_checkpointing and torch.is_grad_enabled():
+            if recomputes:
                 tokens, mlp_output = checkpoint(block, tokens, use_reentrant=False)
             else:
                 tokens, mlp_output = block(tokens)
             if collect_mlp_outputs:
                 mlp_outputs.append(mlp_output)
-        return EncodedTokens(tokens, tuple(mlp_outputs))
+            if collect_block_outputs:
+                block_outputs.append(tokens)
+        return EncodedTokens(tokens, tuple(mlp_outputs), tuple(block_outputs))
 
     def forward(self, log_mel: Float[Tensor, "batch frames mels"]) -> Features:
         """Encode whole spectrograms, normalised as the weights expect; frames divide by the patch size."""
@@ -235,7 +244,7 @@ class EATDecoder(nn.Module):
         """Predict a target for every place; `grid_tokens` are in patch order, with noise at masked places."""
         batch, _, dim = grid_tokens.shape
         # The view puts channels last in memory, which is what the norm over channels wants as well.
-        grid = grid_tokens.view(batch, num_columns, -1, dim).permute(0, 3, 1, 2)
+        grid = grid_tokens.reshape(batch, num_columns, -1, dim).permute(0, 3, 1, 2)
         for convolution in self.blocks:
             update = self._layer(convolution, grid)
             grid = update + grid if update.shape[1] == grid.shape[1] else update
@@ -257,7 +266,7 @@ def sincos_positions(
 ) -> Float[Tensor, "1 patches dim"]:
     """Fixed 2-D sine-cosine positions: half of the vector tells the band, the other half the time column.
 
-    Each half of a coordinate p is [sin(p w_i) | cos(p w_i)] with w_i = 10000^(-4i / dim), i < dim / 4. Columns
+    Each half of a coordinate p is [sin(p w_i) | cos(p w_i)], w_i = 10000^(-4i / dim), i < dim / 4. Columns
     come one after the other, so the table of a shorter grid is the beginning of a longer one's.
     """
     exponents = torch.arange(dim // 4, dtype=torch.float32, device=device) / (dim / 4)
