@@ -1,7 +1,7 @@
 """Log-mel spectrograms: Kaldi's filter banks, batched, on the device of the waveforms."""
 
 import math
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +30,7 @@ class LogMelConfig(BaseModel, frozen=True, extra="forbid"):
     std: float = Field(default=4.569, gt=0)
 
     @model_validator(mode="after")
-    def _check_range(self) -> Self:
+    def _check_range(self) -> "LogMelConfig":
         nyquist_hz = self.sample_rate_hz / 2
         if not self.low_hz < self.high_hz <= nyquist_hz:
             raise ValueError(
@@ -45,12 +45,12 @@ class LogMelConfig(BaseModel, frozen=True, extra="forbid"):
         return self
 
     @classmethod
-    def eat(cls, **overrides: Any) -> Self:
+    def eat(cls, **overrides: Any) -> "LogMelConfig":
         """EAT's front end, with AudioSet's mean and standard deviation."""
         return cls(**overrides)
 
     @classmethod
-    def beats(cls, **overrides: Any) -> Self:
+    def beats(cls, **overrides: Any) -> "LogMelConfig":
         """BEATs' front end, with the constants of its official code."""
         published: dict[str, Any] = {
             "window": "povey",
@@ -125,13 +125,13 @@ class LogMel(nn.Module):
             num_samples: how many samples of each row are sound, on the waveforms' device; what follows is
                 ignored, so that each row comes out as it would alone. All of them by default.
             target_length: pad at the end or keep the first frames, so that there are so many frames.
-            multiple_of: pad at the end until the number of frames is a multiple of this.
+            multiple_of: then pad at the end until the number of frames is a multiple of this.
         """
         with torch.autocast(waveforms.device.type, enabled=False):
             log_energies = self._log_energies(waveforms.float(), num_samples)
-            length = log_energies.shape[1] if target_length is None else target_length
-            length = math.ceil(length / multiple_of) * multiple_of
-            fitted = F.pad(log_energies, (0, 0, 0, length - log_energies.shape[1]))  # a negative pad cuts
+            kept = log_energies[:, :target_length]
+            length = math.ceil(max(kept.shape[1], target_length or 0) / multiple_of) * multiple_of
+            fitted = F.pad(kept, (0, 0, 0, length - kept.shape[1]))
             return (fitted - self.config.mean) / (2 * self.config.std)
 
     def _log_energies(

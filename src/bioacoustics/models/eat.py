@@ -6,7 +6,7 @@ which builds on data2vec 2.0. The blocks are post-norm, one more norm stands bef
 
 import itertools
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +38,7 @@ class EATConfig(BaseModel, frozen=True, extra="forbid"):
     )  # of the last block; grows linearly from 0 at the first
 
     @model_validator(mode="after")
-    def _check_divisions(self) -> Self:
+    def _check_divisions(self) -> "EATConfig":
         if self.embed_dim % self.num_heads:
             raise ValueError(f"embed_dim {self.embed_dim} must be a multiple of num_heads {self.num_heads}")
         if self.num_mels % self.patch_size:
@@ -46,7 +46,7 @@ class EATConfig(BaseModel, frozen=True, extra="forbid"):
         return self
 
     @classmethod
-    def of_size(cls, size: Size, *, drop_path_rate: float = 0.0) -> Self:
+    def of_size(cls, size: Size, *, drop_path_rate: float = 0.0) -> "EATConfig":
         """The configuration of a named size."""
         embed_dim, depth, num_heads = {
             "tiny": (192, 6, 3),
@@ -71,13 +71,13 @@ class DecoderConfig(BaseModel, frozen=True, extra="forbid"):
     num_layers: int = Field(default=6, gt=0)
 
     @model_validator(mode="after")
-    def _check_groups(self) -> Self:
+    def _check_groups(self) -> "DecoderConfig":
         if self.width % self.groups:
             raise ValueError(f"width {self.width} must be a multiple of groups {self.groups}")
         return self
 
     @classmethod
-    def of_size(cls, size: Size) -> Self:
+    def of_size(cls, size: Size) -> "DecoderConfig":
         """The decoder that goes with an encoder of this size."""
         match size:
             case "large":
