@@ -1,0 +1,97 @@
+"""The three prediction modes against the official arrays and their formulas."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from bioacoustics.models.eat import EATEncoder, Features
+from bioacoustics.models.heads import ClassificationHead, HeadConfig, PredictionMode, linear_softmax
+
+AssertNear = Callable[[Tensor, "np.ndarray[Any, Any]", float], None]
+MODES = get_args(PredictionMode)
+
+
+def head_of(config: HeadConfig, official: dict[str, Tensor]) -> ClassificationHead:
+    head = ClassificationHead(config, official["head.weight"].shape[1])
+    head.load_state_dict({k: v for k, v in official.items() if k.startswith(("fc_norm", "head"))})
+    return head.eval()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@torch.no_grad()
+def test_prediction_modes_equal_official(
+    golden_eat: Path,
+    official_encoder: Callable[..., EATEncoder],
+    assert_near: AssertNear,
+    mode: PredictionMode,
+) -> None:
+    arrays = np.load(golden_eat / "finetune.npz")
+    checkpoint = torch.load(golden_eat / "finetune.pt", weights_only=True)
+    backbone = {k.removeprefix("model."): v for k, v in checkpoint["model"].items() if k.startswith("model.")}
+    encoder = official_encoder(checkpoint["cfg"]["model"]["pretrained_model_args"]["model"], backbone)
+    head = head_of(HeadConfig(num_classes=11, prediction_mode=mode), checkpoint["model"])
+    features = encoder(torch.from_numpy(arrays["fbank"]).squeeze(1))
+    pooled = head.pool(features)
+    tolerance = 5e-4 if mode == "LIN_SOFTMAX" else 1e-4
+    assert_near(pooled, arrays[f"pooled__{mode}"], tolerance)
+    assert_near(head.fc_norm(pooled), arrays[f"fcnorm__{mode}"], 1e-4)
+    assert_near(head(features), arrays[f"logits__{mode}"], tolerance)
+
+
+@torch.no_grad()
+def test_hugging_face_model_equals_its_reference(
+    golden_eat: Path, official_encoder: Callable[..., EATEncoder], assert_near: AssertNear
+) -> None:
+    arrays = np.load(golden_eat / "hf_reference.npz")
+    weights = {
+        k.removeprefix("model."): v
+        for k, v in load_file(golden_eat / "hf_finetune/model.safetensors").items()
+    }
+    backbone = {k: v for k, v in weights.items() if not k.startswith(("fc_norm", "head"))}
+    encoder = official_encoder({"embed_dim": 64, "depth": 3, "num_heads": 4}, backbone)
+    features = encoder(torch.from_numpy(arrays["fbank"]).squeeze(1))
+    head = head_of(HeadConfig(num_classes=11, norm_eps=1e-5), weights)
+    assert_near(features.cls, arrays["hf_final"][:, 0], 1e-4)
+    assert_near(features.patches, arrays["hf_final"][:, 1:], 1e-4)
+    assert_near(head(features), arrays["hf_logits"], 1e-6)  # tight enough to tell 1e-5 from fairseq's 1e-6
+
+
+def test_linear_softmax_is_the_logit_of_the_self_weighted_mean() -> None:
+    patches = torch.randn(3, 17, 5, dtype=torch.float64) * 2
+    p = patches.sigmoid()
+    mean = p.square().sum(1) / (np.exp(1e-6) * p.sum(1))
+    torch.testing.assert_close(
+        linear_softmax(patches.float()).double(), torch.logit(mean), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_linear_softmax_stays_finite_and_float32() -> None:
+    patches = torch.tensor([-1e4, 0.0, 40.0, 1e4]).view(1, 1, 4).expand(2, 9, 4).contiguous()
+    with torch.autocast("cpu", torch.bfloat16):
+        pooled = linear_softmax(patches.bfloat16())
+    assert pooled.dtype == torch.float32 and torch.isfinite(pooled).all()
+
+
+def test_mean_pooling_leaves_the_cls_token_out() -> None:
+    head = ClassificationHead(HeadConfig(num_classes=2, prediction_mode="MEAN_POOLING"), 4)
+    patches = torch.randn(2, 6, 4)
+    assert torch.equal(head.pool(Features(patches=patches, cls=torch.full((2, 4), 1e9))), patches.mean(1))
+
+
+def test_cls_pooling_needs_a_cls_token() -> None:
+    head = ClassificationHead(HeadConfig(num_classes=2), 4)
+    with pytest.raises(ValueError, match="no CLS token: choose MEAN_POOLING or LIN_SOFTMAX"):
+        head(Features(patches=torch.randn(2, 6, 4), cls=None))
+
+
+def test_initialises_as_the_official_code() -> None:
+    torch.manual_seed(0)
+    head = ClassificationHead(HeadConfig(num_classes=200), 64)
+    assert head.head.weight.std().item() == pytest.approx(0.02, rel=0.05) and not head.head.bias.any()
+    assert (head.fc_norm.weight == 1).all() and head.fc_norm.eps == 1e-6
