@@ -1,0 +1,220 @@
+"""The bundle: one saved model, as a header that says what it is and the weights by name.
+
+Weights are named after the modules they belong to: `encoder.*` is the EATEncoder (of a pre-training the
+student), `decoder.*` and `teacher.*` come with pre-training, `head.*` with a classifier, `extra.*` are
+weights of a published file that nothing here uses.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import safetensors.torch
+import torch
+from pydantic import BaseModel, Field, JsonValue, ValidationError, model_validator
+from torch import Tensor
+
+from bioacoustics.audio.log_mel import LogMelConfig
+from bioacoustics.models.eat import DecoderConfig, EATConfig, EATDecoder, EATEncoder
+from bioacoustics.models.heads import ClassificationHead, HeadConfig
+from bioacoustics.models.writing import atomic_write, write_torch
+
+FORMAT_VERSION: Literal[1] = 1
+HEADER_KEY = "bioacoustics"
+EXTRA = "extra."
+Layout = Literal["fairseq", "huggingface"]
+Kind = Literal["encoder", "classifier", "pretraining"]
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "bioacoustics": importlib.metadata.version("bioacoustics"),
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }
+
+
+class Source(BaseModel, frozen=True, extra="forbid"):
+    """Where a converted model came from: what the published file held beside the weights."""
+
+    layout: Layout
+    dtype: str  # of most weights, such as "float16"
+    keys: tuple[str, ...]  # their names of the weights, in their order
+    teacher_keys: tuple[
+        str, ...
+    ] = ()  # the same of the teacher, which fairseq keeps in a dictionary of its own
+    settings: dict[str, JsonValue]  # fairseq: everything but the weights; Hugging Face: config.json
+    metadata: dict[str, str] = {}  # of the safetensors file
+    dropped: tuple[str, ...] = ()  # parts of the file that are not carried, such as the optimizer state
+
+
+class Header(BaseModel, frozen=True, extra="forbid"):
+    """Everything about a saved model but its weights; enough to build it."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    kind: Kind
+    architecture: Literal["eat"] = "eat"
+    encoder: EATConfig
+    log_mel: LogMelConfig
+    decoder: DecoderConfig | None = None
+    head: HeadConfig | None = None
+    labels: tuple[str, ...] = ()
+    multi_label: bool | None = None  # probabilities by sigmoid if true, by softmax if false
+    target_length: int | None = Field(default=None, gt=0)  # frames that a classifier pads shorter clips to
+    calibration: dict[str, JsonValue] | None = None
+    source: Source | None = None
+    versions: dict[str, str] = Field(default_factory=_versions)
+    fingerprint: str = ""  # sha256 of the weights and of all settings above `source`
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> Self:
+        if self.encoder.num_mels != self.log_mel.num_mels:
+            raise ValueError(
+                f"the encoder expects {self.encoder.num_mels} mel bands, "
+                f"the front end makes {self.log_mel.num_mels}"
+            )
+        if (self.kind == "classifier") != (self.head is not None):
+            raise ValueError(
+                f"a model of kind {self.kind!r} with head {self.head}: exactly classifiers have one"
+            )
+        if self.head is not None:
+            if len(self.labels) != self.head.num_classes:
+                raise ValueError(f"{len(self.labels)} labels for {self.head.num_classes} classes")
+            if self.multi_label is None:
+                raise ValueError("a classifier must say whether it is multi_label")
+        if self.kind != "pretraining" and self.decoder is not None:
+            raise ValueError(f"a model of kind {self.kind!r} has no decoder")
+        return self
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A saved model: its header and its weights on the CPU, in the precision they are stored in."""
+
+    header: Header
+    weights: dict[str, Tensor]
+
+
+def seal(
+    header: Header, weights: Mapping[str, Tensor], name_in_messages: Callable[[str], str] = str
+) -> Bundle:
+    """Make a bundle: copy the weights to the CPU, check them against the header and take the fingerprint.
+
+    Raises:
+        ValueError: if a weight is missing, unknown or of the wrong shape; see `name_in_messages`.
+    """
+    check_weights(header, weights, name_in_messages)
+    copies = {
+        name: weight.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, weight in weights.items()
+    }
+    return Bundle(header.model_copy(update={"fingerprint": fingerprint_of(header, copies)}), copies)
+
+
+def check_weights(
+    header: Header, weights: Mapping[str, Tensor], name_in_messages: Callable[[str], str] = str
+) -> None:
+    """Compare the names and shapes of weights with the model that the header describes.
+
+    Raises:
+        ValueError: if they differ in anything.
+    """
+    for name, weight in weights.items():
+        if not (isinstance(weight, Tensor) and (weight.is_floating_point() or name.startswith(EXTRA))):
+            kind = weight.dtype if isinstance(weight, Tensor) else type(weight).__name__
+            raise ValueError(
+                f"weight {name_in_messages(name)} is of type {kind}, expected a tensor of floats"
+            )
+    expected = _expected_shapes(header, has_teacher=any(name.startswith("teacher.") for name in weights))
+    found = {name: weight for name, weight in weights.items() if not name.startswith(EXTRA)}
+    problems = [f"missing weight {name_in_messages(name)}" for name in expected.keys() - found.keys()]
+    problems += [f"unknown weight {name_in_messages(name)}" for name in found.keys() - expected.keys()]
+    for name in expected.keys() & found.keys():
+        shape = found[name].shape
+        if shape != expected[name]:
+            problems.append(
+                f"weight {name_in_messages(name)} has shape {tuple(shape)}, expected {tuple(expected[name])}"
+            )
+    if problems:
+        shown = "; ".join(sorted(problems)[:5])
+        more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise ValueError(f"the weights do not fit the settings: {shown}{more}")
+
+
+def _expected_shapes(header: Header, *, has_teacher: bool) -> dict[str, torch.Size]:
+    with torch.device("meta"):  # shapes only: no memory, no random numbers drawn
+        encoder = EATEncoder(header.encoder)
+        parts: dict[str, torch.nn.Module] = {"encoder": encoder}
+        if has_teacher:
+            parts["teacher"] = encoder
+        if header.decoder is not None:
+            parts["decoder"] = EATDecoder(header.decoder, header.encoder.embed_dim)
+        if header.head is not None:
+            parts["head"] = ClassificationHead(header.head, header.encoder.embed_dim)
+    return {
+        f"{part}.{name}": weight.shape
+        for part, module in parts.items()
+        for name, weight in module.state_dict().items()
+    }
+
+
+def fingerprint_of(header: Header, weights: Mapping[str, Tensor]) -> str:
+    """Sha256 over weights and settings: equal exactly when two bundles are the same model."""
+    # Defaults are left out so that a setting added later does not change the fingerprints of older models.
+    settings = header.model_dump(
+        mode="json", exclude={"source", "versions", "fingerprint"}, exclude_defaults=True
+    )
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for name in sorted(weights):
+        weight = weights[name]
+        digest.update(f"\n{name} {weight.dtype} {tuple(weight.shape)}\n".encode())
+        digest.update(weight.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def header_to_json(header: Header) -> str:
+    """The header as the text that is stored in files."""
+    return json.dumps(header.model_dump(), ensure_ascii=False)
+
+
+def header_from_json(text: str) -> Header:
+    """Read a stored header.
+
+    Raises:
+        ValueError: if it is no header, or of a version that this package does not know.
+    """
+    values = json.loads(text)
+    version = values.get("format_version") if isinstance(values, dict) else None
+    if version != FORMAT_VERSION:
+        raise ValueError(
+            f"it is a bundle of format {version!r} and this package reads format {FORMAT_VERSION}: "
+            "install a newer bioacoustics"
+        )
+    try:
+        return Header.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(f"its header is not understood: {error}") from error
+
+
+def write_bundle(bundle: Bundle, path: Path) -> None:
+    """Write a bundle as `.pt` (torch.save) or `.safetensors`, as the suffix says; the content is the same.
+
+    Raises:
+        ValueError: if the suffix is another one.
+        OSError: if it cannot be written; what was at `path` before is then still there.
+    """
+    header = header_to_json(bundle.header)
+    match path.suffix:
+        case ".pt":
+            write_torch({HEADER_KEY: header, "weights": bundle.weights}, path)
+        case ".safetensors":
+            content = safetensors.torch.save(bundle.weights, {"format": "pt", HEADER_KEY: header})
+            with atomic_write(path) as file:
+                file.write(content)
+        case suffix:
+            raise ValueError(f"{path}: a model is saved as .pt or .safetensors, not as {suffix!r}")

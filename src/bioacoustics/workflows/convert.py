@@ -1,0 +1,61 @@
+"""Convert a saved model between our bundle and the layouts that other programs read."""
+
+import warnings
+from pathlib import Path
+from typing import Literal
+
+from bioacoustics.models.bundle import Header
+from bioacoustics.models.published_weights import write_fairseq, write_hugging_face
+from bioacoustics.models.saved import read_bundle, write_bundle
+
+Target = Literal["bioacoustics", "fairseq", "huggingface"]
+
+
+def convert(model_path: Path, output_path: Path, to: Target) -> Header:
+    """Write the model at `model_path`, in any layout that `load_encoder` reads, to `output_path` in another.
+
+    Weights keep their precision. What the other layout cannot hold is said in warnings, and nothing else is
+    lost: there and back again gives equal weights and settings.
+
+    Args:
+        model_path: the model to convert.
+        output_path: a `.pt` or `.safetensors` file for "bioacoustics", a `.pt` file for "fairseq", a folder
+            for "huggingface". A file that is there is replaced.
+        to: the layout to write.
+
+    Returns:
+        The header of the model that was read.
+
+    Raises:
+        FileNotFoundError: if there is no model at `model_path`.
+        ValueError: if it cannot be read, or `output_path` does not suit the layout, or the layout the model.
+        OSError: if it cannot be written.
+    """
+    _check_output(model_path, output_path, to)
+    bundle = read_bundle(model_path)
+    source = bundle.header.source
+    if source is not None and source.dropped:
+        warnings.warn(f"{model_path}: not carried along: {', '.join(source.dropped)}", stacklevel=2)
+    match to:
+        case "bioacoustics":
+            write_bundle(bundle, output_path)
+        case "fairseq":
+            write_fairseq(bundle, output_path)
+        case "huggingface":
+            write_hugging_face(bundle, output_path)
+    return bundle.header
+
+
+def _check_output(model_path: Path, output_path: Path, to: Target) -> None:
+    suffixes = {"bioacoustics": (".pt", ".safetensors"), "fairseq": (".pt",), "huggingface": ()}[to]
+    if to == "huggingface":
+        if output_path.is_file() or output_path.suffix in {".pt", ".safetensors"}:
+            raise ValueError(f"{output_path}: a Hugging Face model is a folder; give a folder's name")
+    elif output_path.suffix not in suffixes or output_path.is_dir():
+        raise ValueError(f"{output_path}: give the name of a file that ends in {' or '.join(suffixes)}")
+    if model_path.exists() and output_path.exists() and output_path.samefile(model_path):
+        raise ValueError(
+            f"{output_path}: the result would replace the model it is made of; give another name"
+        )
+    if not output_path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"{output_path}: the folder {output_path.absolute().parent} does not exist")
