@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from bioacoustics.audio.log_mel import LogMelConfig
 from bioacoustics.data.augment import Augmentation, AugmentConfig
@@ -255,6 +256,21 @@ def test_losses_are_float32_under_autocast() -> None:
         losses = tiny(augment=ALL).train()(sound())
     assert losses.total.dtype == torch.float32
     assert losses.total.item() == pytest.approx(tiny(augment=ALL).train()(sound()).total.item(), rel=0.05)
+
+
+def test_the_host_never_waits_for_numbers_of_the_device() -> None:
+    """Tensors without content refuse everything that would need it: `.item()`, boolean indexing."""
+    objective = tiny(augment=ALL, normaliser="positives", label_smoothing=0.1).train()
+    batch, mode = sound(3), FakeTensorMode(allow_non_fake_inputs=True)
+    content_free = Batch(
+        waveforms=mode.from_tensor(batch.waveforms),
+        num_samples=mode.from_tensor(batch.num_samples),
+        draw_ids=mode.from_tensor(batch.draw_ids),
+        targets=mode.from_tensor(batch.targets),
+    )
+    with mode:
+        losses = objective(content_free)
+    assert losses.weight.shape == losses.total.shape == ()
 
 
 @pytest.mark.parametrize("multi_label", [True, False])

@@ -12,6 +12,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from bioacoustics.audio.log_mel import LogMelConfig
 from bioacoustics.data.batches import Batch
@@ -367,6 +368,39 @@ def test_mask_noise_is_gaussian_and_differs_everywhere() -> None:
     assert torch.equal(objective.mask_noise(torch.tensor([7]), 96), noise[21:24])
     assert objective.noise_table.shape == (NOISE_TABLE_SIZE,)
     assert "noise_table" not in objective.state_dict()
+
+
+def test_clips_are_embedded_once_and_the_student_sees_only_visible_patches() -> None:
+    objective, batch = tiny(), sound(2)
+    student, teacher = objective.encoder.encoder, objective.teacher
+    seen: dict[str, list[tuple[int, ...]]] = {}
+
+    def noting(name: str) -> Callable[..., None]:
+        return lambda _module, inputs, _output: seen.setdefault(name, []).append(tuple(inputs[0].shape))
+
+    student.patch_embedding.register_forward_hook(noting("student patches"))
+    student.blocks[0].register_forward_hook(noting("student"))
+    teacher.blocks[0].register_forward_hook(noting("teacher"))
+    objective(batch)
+    assert seen == {
+        "student patches": [(2, 1, 192, 128)],
+        "student": [(2 * 3, 1 + 19, 32)],
+        "teacher": [(2, 1 + 96, 32)],
+    }
+
+
+def test_the_host_never_waits_for_numbers_of_the_device() -> None:
+    """Tensors without content refuse everything that would need it: `.item()`, boolean indexing."""
+    objective, batch = tiny(), sound(2)
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    content_free = Batch(
+        waveforms=mode.from_tensor(batch.waveforms),
+        num_samples=mode.from_tensor(batch.num_samples),
+        draw_ids=mode.from_tensor(batch.draw_ids),
+    )
+    with mode:
+        losses = objective(content_free)
+    assert losses.total.shape == ()
 
 
 def test_length_follows_the_batch_without_target_length() -> None:
