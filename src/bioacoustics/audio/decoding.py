@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import soundfile
@@ -13,6 +13,10 @@ from bioacoustics.audio.containers import fill, open_sound_file, open_with_av
 from bioacoustics.audio.recordings import Recording
 
 _BLOCK_SAMPLES = 65536
+_RUN_UP_SAMPLES = {
+    "OGG": 8192,
+    "OPUS": 8192,
+}  # a Vorbis block overlaps the one before, which a seek leaves out
 _FIRST_JUMP_S = 0.02  # over damage, before the next try
 _GAP_GROWTH = 0.1  # later jumps, as a share of the gap so far: a missing hour must not take 100,000 tries
 _CODEC_DELAY_S = 0.1  # AAC and WMA may end this much before their header says, without any damage
@@ -26,6 +30,7 @@ class Stretch:
     is_decoded: Bool[np.ndarray, " samples"]
 
 
+@runtime_checkable  # so that the tests can check it
 class Decoder(Protocol):
     """Goes through a recording once, from its start."""
 
@@ -142,7 +147,9 @@ class _SeekingDecoder:
             self._file_position = 0
         try:
             if self._file_position != position:
-                self._file.seek(position)
+                run_up = min(position, _RUN_UP_SAMPLES.get(self._recording.container, 0))
+                self._file.seek(position - run_up)
+                self._file.read(run_up, dtype="float32")
         except soundfile.LibsndfileError:
             self.close()
         self._file_position = position
