@@ -1,0 +1,118 @@
+"""The page is one well-formed file that asks for nothing and shows all text as it was given."""
+
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from bioacoustics.formats.page import Page, Step
+from bioacoustics.formats.pictures import per_class_bars
+
+VOID = {"meta", "img", "br", "link"}
+
+
+class Reader(HTMLParser):
+    """Collects tags, attributes and text, and checks that tags close in order."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.tags, self.attributes, self.text = [], [], [], []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not {"style", "script"} & set(self.open):
+            self.text.append(data)
+
+    def values(self, tag, name):
+        return [value for t, n, value in self.attributes if (t, n) == (tag, name)]
+
+
+NASTY = "<script>alert('ñ & \"x\"')</script>"
+
+
+@pytest.fixture
+def page():
+    page = Page(NASTY, lead=NASTY)
+    page.heading(NASTY)
+    page.paragraph(NASTY)
+    page.facts([(NASTY, "82 %")])
+    page.table(("label", "clips", "recall"), [(NASTY, 3, 0.5), ("b", 12, float("nan"))], caption=NASTY)
+    page.picture(per_class_bars(["a"], np.array([0.4]), name="recall"), description=NASTY, caption=NASTY)
+    page.next_steps([Step(NASTY), Step("run this", f"make demo DATA={NASTY}")])
+    return page
+
+
+def test_all_text_is_escaped_and_shown(page):
+    reader = Reader(page.html())
+    assert "script" not in reader.tags
+    assert "".join(reader.text).count(NASTY) == 12
+    assert NASTY in reader.values("img", "alt")
+
+
+def test_nothing_is_loaded_from_anywhere(page):
+    html = page.html()
+    reader = Reader(html)
+    assert all(value.startswith("data:image/png;base64,") for value in reader.values("img", "src"))
+    assert all(value.startswith("#") for value in reader.values("a", "href"))
+    assert "link" not in reader.tags
+    assert "url(" not in html
+    assert "http://" not in html
+    assert "https://" not in html
+    assert "default-src 'none'" in "".join(v for v in reader.values("meta", "content"))
+
+
+def test_headings_are_linked_from_the_contents(page):
+    reader = Reader(page.html())
+    assert reader.values("a", "href") == ["#s1", "#s2"]
+    assert reader.values("h2", "id") == ["s1", "s2"]
+
+
+def test_numbers_stand_right_and_nan_is_a_dash(page):
+    html = page.html()
+    assert '<td class="number">3</td><td class="number">0.500</td>' in html
+    assert '<td class="number">12</td><td class="number">–</td>' in html
+    assert '<th scope="col">label</th><th scope="col" class="number">clips</th>' in html
+
+
+def test_pictures_never_shrink_to_unreadable_writing(page):
+    (style,) = Reader(page.html()).values("img", "style")
+    assert style == f"min-width: {round(0.75 * 7.2 * 96)}px"
+
+
+def test_languages():
+    spanish = Page("Informe", language="es")
+    spanish.next_steps([Step("Entrene con sus grabaciones")])
+    html = spanish.html()
+    assert '<html lang="es">' in html
+    assert "Qué hacer ahora" in html
+    assert "What to do next" not in html
+    assert 'lang="en"' in Page("Report").html()
+
+
+def test_light_dark_phone_and_print_are_provided_for(page):
+    html = page.html()
+    for rule in ("prefers-color-scheme: dark", "width=device-width", "@media print"):
+        assert rule in html
+
+
+def test_page_is_written_whole_in_utf8(page, tmp_path):
+    path = tmp_path / "Grabación Ñandú" / "report.html"
+    page.write(path)
+    assert path.read_text(encoding="utf-8") == page.html()
+    assert [entry.name for entry in path.parent.iterdir()] == ["report.html"]
+
+
+def test_rows_of_another_length_are_our_own_mistake():
+    with pytest.raises(AssertionError, match="every row has a cell"):
+        Page("x").table(("a", "b"), [("1",)])
