@@ -63,7 +63,7 @@ def synthesise_dataset(
     long_recording_s: float = 60.0,
     sample_rate_hz: int = 16000,
 ) -> SyntheticDataset:
-    """Writes unlabeled/, labeled/ (ten classes, one label a clip) and recordings/ (one annotated file).
+    """Write unlabeled/, labeled/ (ten classes, one label a clip) and recordings/ (one annotated file).
 
     File names hold site and time; `CLIPS_PER_RECORDING` clips come from one recording: same place, day and
     animal. Some unlabelled files are at twice the sample rate. The same arguments give the same samples; each
@@ -120,7 +120,7 @@ def _unlabeled(made: SyntheticDataset, seed: int, index: int, clip_s: float, sam
 def _labeled(
     made: SyntheticDataset, seed: int, index: int, clip_s: float, sample_rate_hz: int
 ) -> tuple[str, str]:
-    """Writes clip `index`; returns its row of labels.csv."""
+    """Write clip `index`; returns its row of labels.csv."""
     species = SPECIES[index % len(SPECIES)]
     take = index // len(SPECIES)
     number = take // CLIPS_PER_RECORDING * len(SPECIES) + index % len(SPECIES)  # of the recording
@@ -145,7 +145,7 @@ def _labeled(
 
 
 def _long_recording(made: SyntheticDataset, seed: int, duration_s: float, sample_rate_hz: int) -> list[Event]:
-    """Writes one long file in which the species take turns, now and then together; returns its events."""
+    """Write one long file in which the species take turns, now and then together; returns its events."""
     rng = np.random.default_rng((seed, 4))
     site = SITES[0]
     sound = background(site, rng, int(duration_s * sample_rate_hz), sample_rate_hz)
@@ -177,7 +177,7 @@ def _add_calls(
     start_s: float | None = None,
     until_s: float = np.inf,
 ) -> list[Event]:
-    """Adds one animal's calls to `sound`, in place: none begins after `until_s`, the end may cut one."""
+    """Add one animal's calls to `sound`, in place: none begins after `until_s`, the end may cut one."""
     duration_s = len(sound) / sample_rate_hz
     at_s = rng.uniform(0.05, 0.25) * min(duration_s, 4) if start_s is None else start_s
     events = []

@@ -32,7 +32,7 @@ class Species:
 
 
 def individual(rng: np.random.Generator) -> Individual:
-    """Draws one animal."""
+    """Draw one animal."""
     return Individual(pitch=float(np.exp(rng.normal(0, 0.06))), tempo=float(np.exp(rng.normal(0, 0.1))))
 
 
