@@ -121,6 +121,11 @@ class UpdatePlan:
         self._seed = seed
         self._cumulative_weights = None if weights is None else np.cumsum(weights, dtype=np.float64)
 
+    @property
+    def is_weighted(self) -> bool:
+        """Whether windows are drawn by weights, with repetition."""
+        return self._cumulative_weights is not None
+
     def index_of(self, draw_id: int) -> int:
         """The window that this draw reads."""
         if self._cumulative_weights is not None:

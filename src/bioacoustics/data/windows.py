@@ -1,10 +1,24 @@
 """Windows: what training and evaluation read, one window of one recording at a time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
+
+from bioacoustics.audio.draws import Stream, uniform
+from bioacoustics.audio.reading import Channel, Finding, Reading, read_segment
+from bioacoustics.audio.recordings import Recording
+from bioacoustics.audio.segments import Segment, SegmentIndex, jittered
+
+# What a user should hear about: the sound was repaired, or is not what the file promised. Silent, short or
+# clipped windows are ordinary in field recordings.
+_WORTH_TELLING = {
+    Finding.NAN: "some samples were no numbers; they were set to 0",
+    Finding.ANTIPHASE: "its channels cancel each other when mixed; the first that sounds was read alone",
+    Finding.PARTIAL: "it is damaged, or ends before its header says",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +39,17 @@ class Window:
     problems: tuple[Problem, ...] = ()
 
 
+@runtime_checkable
 class Windows(Protocol):
     """Anything that numbers its windows and reads one of them; called from several threads at once."""
 
     @property
     def num_samples(self) -> int:
         """Samples of a full window."""
+
+    @property
+    def window_s(self) -> float:
+        """Length of a full window in seconds."""
 
     def __len__(self) -> int: ...
 
@@ -42,6 +61,108 @@ class Windows(Protocol):
         """
 
 
+class SegmentWindows:
+    """Windows cut from unlabelled recordings; each draw may shift its window a little.
+
+    Args:
+        segments: Which windows there are.
+        sample_rate_hz: Rate of the samples.
+        channel: Channel to read, or "mix".
+        max_jitter_s: Largest shift to either side, uniformly drawn; 0 reads every window where it was cut.
+        seed: Seed of the shifts.
+    """
+
+    def __init__(
+        self,
+        segments: SegmentIndex,
+        *,
+        sample_rate_hz: int,
+        channel: Channel = "mix",
+        max_jitter_s: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        self._segments = segments
+        self._sample_rate_hz = sample_rate_hz
+        self._channel = channel
+        self._max_jitter_s = max_jitter_s
+        self._seed = seed
+        self.window_s = segments.config.window_s
+        self.num_samples = round(self.window_s * sample_rate_hz)
+
+    def __len__(self) -> int:
+        return len(self._segments)
+
+    def read(self, index: int, draw_id: int) -> Window:
+        """Read the window at its shifted place."""
+        segment = self._segments[index]
+        if self._max_jitter_s > 0:
+            share = 2 * uniform(self._seed, Stream.JITTER, draw_id, 1)[0] - 1
+            segment = jittered(segment, share * self._max_jitter_s)
+        reading = read_segment(segment, self._sample_rate_hz, self._channel)
+        return Window(samples=reading.samples[: self.num_samples], problems=_problems(segment, reading))
+
+
+class ClipWindows:
+    """One window of every clip, with its targets; a clip longer than the window is cropped.
+
+    Args:
+        recordings: The clips.
+        targets: What is heard in them, or None.
+        window_s: Length of the window; shorter clips are read whole.
+        sample_rate_hz: Rate of the samples.
+        channel: Channel to read, or "mix".
+        crop: Where a longer clip is cropped: somewhere else at every draw (for training), in its centre, or
+            at its beginning (as the published EAT recipes do).
+        seed: Seed of the random places.
+    """
+
+    def __init__(
+        self,
+        recordings: Sequence[Recording],
+        targets: Float[np.ndarray, "clips classes"] | None,
+        *,
+        window_s: float,
+        sample_rate_hz: int,
+        channel: Channel = "mix",
+        crop: Literal["random", "centre", "first"] = "centre",
+        seed: int = 0,
+    ) -> None:
+        if targets is not None and len(targets) != len(recordings):
+            raise ValueError(f"{len(recordings)} clips need as many rows of targets, got {len(targets)}")
+        self._recordings = recordings
+        self._targets = targets
+        self._sample_rate_hz = sample_rate_hz
+        self._channel = channel
+        self._crop = crop
+        self._seed = seed
+        self.window_s = window_s
+        self.num_samples = round(window_s * sample_rate_hz)
+
+    def __len__(self) -> int:
+        return len(self._recordings)
+
+    def read(self, index: int, draw_id: int) -> Window:
+        """Read the clip, cropped to the window."""
+        recording = self._recordings[index]
+        segment = Segment(recording, self._start_s(recording, draw_id), self.window_s)
+        reading = read_segment(segment, self._sample_rate_hz, self._channel)
+        return Window(
+            samples=reading.samples[: self.num_samples],
+            target=None if self._targets is None else self._targets[index],
+            problems=_problems(segment, reading),
+        )
+
+    def _start_s(self, recording: Recording, draw_id: int) -> float:
+        spare_s = max(0.0, recording.duration_s - self.window_s)
+        match self._crop:
+            case "first":
+                return 0.0
+            case "centre":
+                return spare_s / 2
+            case "random":
+                return spare_s * uniform(self._seed, Stream.JITTER, draw_id, 1)[0]
+
+
 def class_balanced_weights(targets: Float[np.ndarray, "clips classes"]) -> Float[np.ndarray, " clips"]:
     """How often to draw each clip so that rare classes are heard as often as common ones.
 
@@ -49,8 +170,13 @@ def class_balanced_weights(targets: Float[np.ndarray, "clips classes"]) -> Float
     a clip without labels weighs as much as the lightest one with labels.
     """
     num_clips = targets.sum(axis=0)
-    weights = (targets / np.maximum(num_clips, 1.0)).sum(axis=1)
+    weights = np.asarray((targets / np.maximum(num_clips, 1.0)).sum(axis=1), dtype=np.float64)
     if not weights.any():
         return np.ones(len(targets))
     weights[weights == 0] = weights[weights > 0].min()
-    return weights.astype(np.float64)
+    return weights
+
+
+def _problems(segment: Segment, reading: Reading) -> tuple[Problem, ...]:
+    found = [words for finding, words in _WORTH_TELLING.items() if finding in reading.findings]
+    return tuple(Problem(segment.recording.relative_path, words) for words in found)
