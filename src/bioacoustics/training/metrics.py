@@ -1,11 +1,14 @@
 """Metrics: running means of the losses, scores of a classifier, and the file that keeps them."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -33,15 +36,23 @@ class RunningMeans:
         for name, term in {"loss": losses.total, **losses.terms}.items():
             self._count(name, term.detach() * weight)
 
-    def means(self, total_over_processes: Callable[[Tensor], Tensor]) -> Row:
-        """The means over all processes since the last reset; waits for the device."""
+    def means(self) -> Row:
+        """The means since the last reset; waits for the device."""
         names = sorted(self._sums)
         if not names:
             return {}
-        sums = total_over_processes(torch.stack([self._sums[name] for name in names])).tolist()
-        row = dict(zip(names, sums, strict=True))
+        row = dict(zip(names, torch.stack([self._sums[name] for name in names]).tolist(), strict=True))
         weight = row.pop("weight")
         return {name: value / weight if weight else 0.0 for name, value in row.items()}
+
+    def over_processes(self, accelerator: Accelerator) -> "RunningMeans":
+        """The sums of all processes together; every process must ask, even one that has counted nothing."""
+        if accelerator.num_processes == 1:
+            return self
+        total = RunningMeans(torch.device("cpu"))
+        for sums in gather_object([{name: value.cpu() for name, value in self._sums.items()}]):
+            total.merge(sums)
+        return total
 
     def reset(self) -> None:
         """Begin anew."""
@@ -51,9 +62,10 @@ class RunningMeans:
         """The sums so far."""
         return dict(self._sums)
 
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from saved sums."""
-        self._sums = {name: value.to(self._device) for name, value in state.items()}
+    def merge(self, sums: Mapping[str, Tensor]) -> None:
+        """Add saved sums, or those of another process."""
+        for name, value in sums.items():
+            self._count(name, value.to(self._device))
 
     def _count(self, name: str, value: Float[Tensor, ""]) -> None:
         value = value.to(self._dtype)
@@ -72,8 +84,12 @@ class MetricsFile:
         Raises:
             OSError: The disk is full, or the file cannot be written.
         """
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        with self._path.open("ab+") as file:
+            if file.tell() > 0:
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":  # a full disk cut the last line short
+                    file.write(b"\n")
+            file.write(json.dumps(row).encode() + b"\n")
 
     def rows(self) -> list[Row]:
         """All complete lines; one that a kill cut short is left out."""
