@@ -12,7 +12,7 @@ import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal
 
 import safetensors.torch
 import torch
@@ -72,7 +72,7 @@ class Header(BaseModel, frozen=True, extra="forbid"):
     fingerprint: str = ""  # sha256 of the weights and of all settings above `source`
 
     @model_validator(mode="after")
-    def _check_parts(self) -> Self:
+    def _check_parts(self) -> "Header":
         if self.encoder.num_mels != self.log_mel.num_mels:
             raise ValueError(
                 f"the encoder expects {self.encoder.num_mels} mel bands, "
@@ -100,6 +100,20 @@ class Bundle:
     weights: dict[str, Tensor]
 
 
+def only_tensors(weights: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """Return the weights of a file, once it is sure that they are named tensors.
+
+    Raises:
+        ValueError: if one is not.
+    """
+    for name, weight in weights.items():
+        if not (isinstance(name, str) and isinstance(weight, Tensor)):
+            raise ValueError(  # noqa: TRY004 -- it is the user's file that is wrong, not a caller
+                f"weight {name} is of type {type(weight).__name__}, expected a tensor"
+            )
+    return dict(weights)
+
+
 def seal(
     header: Header, weights: Mapping[str, Tensor], name_in_messages: Callable[[str], str] = str
 ) -> Bundle:
@@ -125,25 +139,28 @@ def check_weights(
         ValueError: if they differ in anything.
     """
     for name, weight in weights.items():
-        if not (isinstance(weight, Tensor) and (weight.is_floating_point() or name.startswith(EXTRA))):
-            kind = weight.dtype if isinstance(weight, Tensor) else type(weight).__name__
-            raise ValueError(
-                f"weight {name_in_messages(name)} is of type {kind}, expected a tensor of floats"
-            )
+        if not (weight.is_floating_point() or name.startswith(EXTRA)):
+            raise ValueError(f"weight {name_in_messages(name)} is of type {weight.dtype}, expected floats")
     expected = _expected_shapes(header, has_teacher=any(name.startswith("teacher.") for name in weights))
     found = {name: weight for name, weight in weights.items() if not name.startswith(EXTRA)}
-    problems = [f"missing weight {name_in_messages(name)}" for name in expected.keys() - found.keys()]
-    problems += [f"unknown weight {name_in_messages(name)}" for name in found.keys() - expected.keys()]
-    for name in expected.keys() & found.keys():
-        shape = found[name].shape
-        if shape != expected[name]:
-            problems.append(
-                f"weight {name_in_messages(name)} has shape {tuple(shape)}, expected {tuple(expected[name])}"
-            )
-    if problems:
-        shown = "; ".join(sorted(problems)[:5])
-        more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
-        raise ValueError(f"the weights do not fit the settings: {shown}{more}")
+    misfits = [
+        f"{name_in_messages(name)} is {tuple(found[name].shape)}, expected {tuple(expected[name])}"
+        for name in expected.keys() & found.keys()
+        if found[name].shape != expected[name]
+    ]
+    problems = {
+        "missing": [name_in_messages(name) for name in expected.keys() - found.keys()],
+        "unknown": [name_in_messages(name) for name in found.keys() - expected.keys()],
+        "of another shape": misfits,
+    }
+    if any(problems.values()):
+        told = "; ".join(f"{what}: {_first_of(names)}" for what, names in problems.items() if names)
+        raise ValueError(f"the weights do not fit the settings; {told}")
+
+
+def _first_of(names: list[str]) -> str:
+    shown = ", ".join(sorted(names)[:4])
+    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"
 
 
 def _expected_shapes(header: Header, *, has_teacher: bool) -> dict[str, torch.Size]:
@@ -188,7 +205,10 @@ def header_from_json(text: str) -> Header:
     Raises:
         ValueError: if it is no header, or of a version that this package does not know.
     """
-    values = json.loads(text)
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"its header is damaged: {error}") from error
     version = values.get("format_version") if isinstance(values, dict) else None
     if version != FORMAT_VERSION:
         raise ValueError(
@@ -213,7 +233,8 @@ def write_bundle(bundle: Bundle, path: Path) -> None:
         case ".pt":
             write_torch({HEADER_KEY: header, "weights": bundle.weights}, path)
         case ".safetensors":
-            content = safetensors.torch.save(bundle.weights, {"format": "pt", HEADER_KEY: header})
+            # One entry of metadata only: several come in random order, and equal models make equal files.
+            content = safetensors.torch.save(bundle.weights, {HEADER_KEY: header})
             with atomic_write(path) as file:
                 file.write(content)
         case suffix:

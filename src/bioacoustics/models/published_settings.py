@@ -2,12 +2,12 @@
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 from torch import Tensor
 
 from bioacoustics.audio.log_mel import LogMelConfig
-from bioacoustics.models.bundle import Header, Kind
+from bioacoustics.models.bundle import Header
 from bioacoustics.models.eat import DecoderConfig, EATConfig
 from bioacoustics.models.heads import HeadConfig
 
@@ -32,7 +32,7 @@ class _Section:
         self._name = name
 
     @classmethod
-    def of(cls, values: object, *names: str) -> Self:
+    def of(cls, values: object, *names: str) -> "_Section":
         """The section that these names lead to, one inside the other."""
         section = cls(values, "cfg")
         for name in names:
@@ -62,7 +62,12 @@ def header_of_fairseq(cfg: object, task_state: object, weights: Mapping[str, Ten
     model = _Section.of(cfg, "model")
     num_classes = _num_classes(weights)
     if num_classes is None and model.get("pretrained_model_args", None) is None:
-        return Header(kind=_kind(weights), log_mel=LogMelConfig.eat(), **_fairseq_networks(cfg, weights))
+        is_pretraining = any(name.startswith(("decoder.", "teacher.")) for name in weights)
+        return Header(
+            kind="pretraining" if is_pretraining else "encoder",
+            log_mel=LogMelConfig.eat(),
+            **_fairseq_networks(cfg, weights),
+        )
     num_classes = num_classes or model.require("num_classes")
     recipe = next((name for name in _RECIPES if model.get(name, False)), None)
     label_indices = task_state.get("labels") if isinstance(task_state, Mapping) else None
@@ -202,14 +207,11 @@ def _fairseq_task(name: str) -> dict[str, Any]:
     return {
         "_name": name,
         "data": "",
-        "multi_data": None,
         "input_size": 224,
         "key": "source",
         "downsr_16hz": True,
         "audio_mae": True,
-        "h5_format": False,
         "target_length": _TARGET_LENGTH,
-        "flexible_mask": False,
         "rebuild_batches": True,
         "precompute_mask_config": {"_name": None},
     }
@@ -316,12 +318,6 @@ def _labels(indices: object, num_classes: int) -> tuple[str, ...]:
         stacklevel=2,
     )
     return default_labels(num_classes)
-
-
-def _kind(weights: Mapping[str, Tensor]) -> Kind:
-    if any(name.startswith(("decoder.", "teacher.")) for name in weights):
-        return "pretraining"
-    return "encoder"
 
 
 def _num_classes(weights: Mapping[str, Tensor]) -> int | None:

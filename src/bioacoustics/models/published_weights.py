@@ -15,7 +15,6 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
-from pydantic import JsonValue
 from torch import Tensor
 
 from bioacoustics.models.bundle import (
@@ -25,6 +24,7 @@ from bioacoustics.models.bundle import (
     Source,
     header_from_json,
     header_to_json,
+    only_tensors,
     seal,
 )
 from bioacoustics.models.published_names import TEACHER, namer, our_name, teacher_name
@@ -65,10 +65,13 @@ def bundle_of_fairseq(checkpoint: Mapping[str, Any]) -> Bundle:
     Raises:
         ValueError: if it is not of an EAT model, or a weight is unknown, missing or of the wrong shape.
     """
-    weights = {str(name): weight for name, weight in checkpoint["model"].items()}
-    teacher = weights.pop(TEACHER, None) or {}
+    model = dict(checkpoint["model"])
+    teacher = model.pop(TEACHER, {})
     if not isinstance(teacher, Mapping):
-        raise ValueError(f"{TEACHER} is a {type(teacher).__name__}, expected weights")  # noqa: TRY004 -- the file's fault
+        raise ValueError(  # noqa: TRY004 -- it is the user's file that is wrong, not a caller
+            f"{TEACHER} is a {type(teacher).__name__}, expected the weights of the teacher"
+        )
+    weights, teacher = only_tensors(model), only_tensors(teacher)
     places = {theirs: our_name(theirs) for theirs in weights}
     teacher_places = {theirs: teacher_name(theirs) for theirs in teacher}
     ours = _renamed(weights, places) | _renamed(teacher, teacher_places)
@@ -87,9 +90,13 @@ def bundle_of_fairseq(checkpoint: Mapping[str, Any]) -> Bundle:
         dropped=dropped,
     )
     header = header_of_fairseq(cfg, checkpoint.get("task_state"), ours)
-    names = {name: f"{TEACHER}.{theirs}" for theirs, name in teacher_places.items()}
-    names |= {name: theirs for theirs, name in places.items()}
-    return seal(header.model_copy(update={"source": source}), ours, namer(names, header, "fairseq"))
+    known = {name: theirs for theirs, name in [*places.items(), *teacher_places.items()]}
+    their_name = namer(known, header, "fairseq")
+
+    def name_in_messages(name: str) -> str:
+        return f"{TEACHER}.{their_name(name)}" if name.startswith("teacher.") else their_name(name)
+
+    return seal(header.model_copy(update={"source": source}), ours, name_in_messages)
 
 
 def read_hugging_face(folder: Path) -> Bundle:
@@ -215,10 +222,8 @@ def _renamed(weights: Mapping[str, Tensor], places: Mapping[str, str]) -> dict[s
     return {places[theirs]: weight for theirs, weight in weights.items()}
 
 
-def _main_dtype(weights: Iterable[object]) -> str:
-    dtypes = Counter(
-        str(weight.dtype).removeprefix("torch.") for weight in weights if isinstance(weight, Tensor)
-    )
+def _main_dtype(weights: Iterable[Tensor]) -> str:
+    dtypes = Counter(str(weight.dtype).removeprefix("torch.") for weight in weights)
     return dtypes.most_common(1)[0][0] if dtypes else "float32"
 
 
@@ -236,9 +241,9 @@ def _carried_header(header: Header, understood: Header) -> dict[str, str]:
     return {_CARRIED_HEADER: header_to_json(header)}
 
 
-def _with_carried_header(text: str | None, weights: Mapping[str, Tensor]) -> Bundle | None:
+def _with_carried_header(text: object, weights: Mapping[str, Tensor]) -> Bundle | None:
     """The bundle with the header that its file carries, unless the weights have changed since."""
-    if text is None:
+    if not isinstance(text, str):
         return None
     try:
         header = header_from_json(text)
@@ -260,21 +265,25 @@ def _task_state(header: Header) -> dict[str, Any]:
     return {"labels": {label: i for i, label in enumerate(header.labels)}}
 
 
-def _sections_to_json(checkpoint: Mapping[str, Any]) -> tuple[dict[str, JsonValue], tuple[str, ...]]:
+def _sections_to_json(checkpoint: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The settings and states of a checkpoint as JSON values, and the names of those that are none."""
-    sections: dict[str, JsonValue] = {}
+    sections: dict[str, Any] = {}
     dropped = []
     for name, section in checkpoint.items():
         if name in {"model", _CARRIED_HEADER}:
             continue
         try:
             sections[name] = _to_json(section)
-        except TypeError:
+        except _NotJsonError:
             dropped.append(name)
     return sections, tuple(dropped)
 
 
-def _to_json(value: object) -> JsonValue:
+class _NotJsonError(Exception):
+    """An object that is no setting: a tensor, or one of a foreign class."""
+
+
+def _to_json(value: object) -> Any:
     """A JSON value that `_from_json` turns into an equal object."""
     match value:
         case None | bool() | int() | float() | str():
@@ -290,10 +299,10 @@ def _to_json(value: object) -> JsonValue:
         case Mapping():
             return {"!dict": [[_to_json(key), _to_json(entry)] for key, entry in value.items()]}
         case _:
-            raise TypeError(f"{type(value).__name__} is no JSON value")
+            raise _NotJsonError
 
 
-def _from_json(value: JsonValue) -> Any:
+def _from_json(value: Any) -> Any:
     match value:
         case list():
             return [_from_json(entry) for entry in value]

@@ -11,7 +11,15 @@ from pydantic import JsonValue
 from torch import Tensor, nn
 
 from bioacoustics.models.audio_encoder import AudioClassifier, AudioEncoder
-from bioacoustics.models.bundle import HEADER_KEY, Bundle, Header, header_from_json, seal, write_bundle
+from bioacoustics.models.bundle import (
+    HEADER_KEY,
+    Bundle,
+    Header,
+    header_from_json,
+    only_tensors,
+    seal,
+    write_bundle,
+)
 from bioacoustics.models.eat import EATDecoder, EATEncoder
 from bioacoustics.models.heads import ClassificationHead
 from bioacoustics.models.published_weights import WEIGHTS_FILE, bundle_of_fairseq, read_hugging_face
@@ -145,7 +153,7 @@ def _read_safetensors(path: Path) -> Bundle:
 
 def _own_bundle(header_text: str, weights: Mapping[str, Any]) -> Bundle:
     header = header_from_json(header_text)
-    bundle = seal(header, weights)
+    bundle = seal(header, only_tensors(weights))
     if bundle.header.fingerprint != header.fingerprint:
         raise ValueError(
             "its fingerprint does not fit its content: it is damaged, or was changed after saving; "

@@ -44,6 +44,7 @@ _DAMAGE = (
     EOFError,
     LookupError,
     MemoryError,
+    OSError,  # a place outside the file
     RuntimeError,
     TypeError,
     ValueError,
@@ -174,8 +175,7 @@ def _globals_of_zip(path: Path) -> Iterator[str]:
         if not pickled:
             raise ValueError("a zip archive without data.pkl")
         for entry in pickled:
-            with archive.open(entry) as stream:
-                yield from _globals_of_pickle(stream)
+            yield from _globals_of_pickle(archive.read(entry))
 
 
 def _globals_of_old_format(path: Path) -> Iterator[str]:
@@ -187,7 +187,7 @@ def _globals_of_old_format(path: Path) -> Iterator[str]:
             yield from _globals_of_pickle(stream)
 
 
-def _globals_of_pickle(stream: IO[bytes]) -> Iterator[str]:
+def _globals_of_pickle(stream: bytes | IO[bytes]) -> Iterator[str]:
     """Names that a pickle would look up, found by reading its instructions, not by following them."""
     for opcode, argument, _ in pickletools.genops(stream):
         if opcode.name in {"GLOBAL", "INST"}:

@@ -1,0 +1,163 @@
+"""Conversion there and back again is equal; what does not fit is said."""
+
+import json
+import shutil
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from bioacoustics.models.saved import Bundle, load_classifier, load_encoder, read_bundle
+from bioacoustics.workflows.convert import Target, convert
+
+FAIRSEQ = ("pretrain_p1.pt", "pretrain_p2.pt", "finetune.pt")
+HUGGING_FACE = ("hf_pretrain", "hf_finetune")
+
+
+def assert_same(ours: Any, theirs: Any) -> None:
+    if isinstance(theirs, Tensor):
+        assert ours.dtype == theirs.dtype
+        assert torch.equal(ours, theirs)
+    elif isinstance(theirs, dict):
+        assert list(ours) == list(theirs)
+        for name, value in theirs.items():
+            assert_same(ours[name], value)
+    else:
+        assert type(ours) is type(theirs)
+        assert ours == theirs
+
+
+def halved(source: Path, target: Path) -> Path:
+    """The file as a float16 run would have saved it: the teacher stays in float32."""
+    checkpoint = torch.load(source, weights_only=True)
+    model = checkpoint["model"]
+    checkpoint["model"] = OrderedDict((k, v if k == "_ema" else v.half()) for k, v in model.items())
+    torch.save(checkpoint, target)
+    return target
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "float16"])
+@pytest.mark.parametrize("name", FAIRSEQ)
+def test_fairseq_to_ours_and_back_is_equal(
+    tmp_path: Path, golden_eat: Path, name: str, half: bool, suffix: str
+) -> None:
+    theirs = halved(golden_eat / name, tmp_path / name) if half else golden_eat / name
+    header = convert(theirs, tmp_path / f"ours{suffix}", "bioacoustics")
+    assert header.source is not None
+    assert header.source.dtype == ("float16" if half else "float32")
+    convert(tmp_path / f"ours{suffix}", tmp_path / "back.pt", "fairseq")
+    assert_same(*(torch.load(path, weights_only=True) for path in (tmp_path / "back.pt", theirs)))
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "float16"])
+@pytest.mark.parametrize("name", HUGGING_FACE)
+def test_hugging_face_to_ours_and_back_is_equal(
+    tmp_path: Path, golden_eat: Path, name: str, half: bool
+) -> None:
+    theirs = golden_eat / name
+    if half:
+        weights = safetensors.torch.load_file(theirs / "model.safetensors")
+        theirs = tmp_path / "theirs"
+        theirs.mkdir()
+        shutil.copyfile(golden_eat / name / "config.json", theirs / "config.json")
+        weights = {k: v.half() for k, v in weights.items()}
+        safetensors.torch.save_file(weights, theirs / "model.safetensors", {"format": "pt"})
+    convert(theirs, tmp_path / "ours.pt", "bioacoustics")
+    convert(tmp_path / "ours.pt", tmp_path / "back", "huggingface")
+    assert (tmp_path / "back" / "model.safetensors").read_bytes() == (
+        theirs / "model.safetensors"
+    ).read_bytes()
+    configs = [json.loads((folder / "config.json").read_text()) for folder in (tmp_path / "back", theirs)]
+    assert_same(*configs)
+
+
+def without_source(bundle: Bundle) -> dict[str, Any]:
+    return bundle.header.model_dump(exclude={"source", "versions"})
+
+
+@pytest.mark.parametrize("name", ["finetune.pt", *HUGGING_FACE])
+@pytest.mark.filterwarnings("ignore:there is no decoder")
+def test_all_the_way_round_is_equal(tmp_path: Path, golden_eat: Path, name: str) -> None:
+    first = read_bundle(golden_eat / name)
+    path = golden_eat / name
+    for i, to in enumerate(
+        ("fairseq", "huggingface", "bioacoustics", "huggingface", "fairseq", "bioacoustics")
+    ):
+        target: Target = to  # type: ignore[assignment]
+        output = tmp_path / (f"{i}" if to == "huggingface" else f"{i}.pt")
+        convert(path, output, target)
+        path = output
+        bundle = read_bundle(path)
+        assert without_source(bundle) == without_source(first)
+        assert_same(dict(sorted(bundle.weights.items())), dict(sorted(first.weights.items())))
+
+
+def test_the_decoder_and_the_teacher_are_missed_aloud(tmp_path: Path, golden_eat: Path) -> None:
+    with pytest.warns(UserWarning, match="the decoder and the teacher"):
+        convert(golden_eat / "pretrain_p1.pt", tmp_path / "x", "huggingface")
+    arrays = np.load(golden_eat / "features_p1.npz")
+    log_mel = torch.from_numpy(arrays["T64__fbank"][:, 0])
+    ours = load_encoder(tmp_path / "x").features(log_mel)
+    assert torch.equal(ours.patches, load_encoder(golden_eat / "pretrain_p1.pt").features(log_mel).patches)
+    assert read_bundle(tmp_path / "x").header.kind == "encoder"
+
+
+def test_a_classifier_keeps_its_logits_in_every_layout(tmp_path: Path, golden_eat: Path) -> None:
+    log_mel = torch.from_numpy(np.load(golden_eat / "finetune.npz")["fbank"][:, 0])
+    for name in ("finetune.pt", "hf_finetune"):
+        logits = load_classifier(golden_eat / name).logits(log_mel)
+        outputs: tuple[tuple[Target, str], ...] = (
+            ("bioacoustics", "x.safetensors"), ("fairseq", "y.pt"), ("huggingface", "z"),
+        )  # fmt: skip
+        for to, output in outputs:
+            convert(golden_eat / name, tmp_path / output, to)
+            assert torch.equal(load_classifier(tmp_path / output).logits(log_mel), logits)
+
+
+def test_the_state_of_the_optimizer_is_missed_aloud(tmp_path: Path, golden_eat: Path) -> None:
+    checkpoint = torch.load(golden_eat / "pretrain_p1.pt", weights_only=True)
+    checkpoint["last_optimizer_state"] = {"state": {0: {"exp_avg": torch.zeros(2)}}}
+    torch.save(checkpoint, tmp_path / "x.pt")
+    with pytest.warns(UserWarning, match=r"x\.pt: not carried along: last_optimizer_state"):
+        convert(tmp_path / "x.pt", tmp_path / "y.pt", "bioacoustics")
+
+
+@pytest.mark.parametrize(
+    ("output", "to", "message"),
+    [
+        ("x.ckpt", "bioacoustics", r"\.pt or \.safetensors"),
+        ("x", "fairseq", r"ends in \.pt"),
+        ("x.safetensors", "fairseq", r"ends in \.pt"),
+        ("x.pt", "huggingface", "folder"),
+        ("a folder.pt", "fairseq", "name of a file"),
+    ],
+)
+def test_outputs_that_do_not_suit_the_layout(
+    tmp_path: Path, golden_eat: Path, output: str, to: Target, message: str
+) -> None:
+    (tmp_path / "a folder.pt").mkdir()
+    with pytest.raises(ValueError, match=message):
+        convert(golden_eat / "finetune.pt", tmp_path / output, to)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a folder.pt"]
+
+
+def test_a_model_is_not_converted_onto_itself(tmp_path: Path, golden_eat: Path) -> None:
+    path = tmp_path / "x.pt"
+    shutil.copyfile(golden_eat / "finetune.pt", path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="another name"):
+        convert(path, path, "bioacoustics")
+    assert path.read_bytes() == before
+
+
+def test_missing_models_and_folders(tmp_path: Path, golden_eat: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no\.pt"):
+        convert(tmp_path / "no.pt", tmp_path / "x.pt", "bioacoustics")
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        convert(golden_eat / "finetune.pt", tmp_path / "no" / "x.pt", "bioacoustics")
