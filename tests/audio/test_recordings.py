@@ -171,6 +171,20 @@ def test_scan_lists_good_and_bad_in_order_and_tells_how_far_it_is(tmp_path: Path
     assert seen == sorted(seen)
 
 
+def test_an_interrupted_scan_ends(tmp_path: Path) -> None:
+    for i in range(1000):
+        (tmp_path / f"{i}.wav").touch()
+    calls: list[int] = []
+
+    def interrupt(num_done: int, _: int) -> None:
+        calls.append(num_done)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scan_recordings(tmp_path, num_threads=1, on_file=interrupt)
+    assert len(calls) == 1
+
+
 def test_scan_of_one_file_whatever_its_name(tmp_path: Path) -> None:
     path = tmp_path / "sound.tmp"
     soundfile.write(path, _noise(160), RATE_HZ, format="WAV")

@@ -136,13 +136,16 @@ def scan_recordings(
     recordings = []
     num_done = 0
     tasks = [paths[i : i + _FILES_PER_TASK] for i in range(0, len(paths), _FILES_PER_TASK)]
-    with ThreadPoolExecutor(num_threads, thread_name_prefix="scan") as pool:
+    pool = ThreadPoolExecutor(num_threads, thread_name_prefix="scan")
+    try:
         for headers in pool.map(partial(_headers, root=root), tasks):
             recordings += [header for header in headers if isinstance(header, Recording)]
             unreadable += [header for header in headers if isinstance(header, UnreadableFile)]
             num_done += len(headers)
             if on_file is not None:
                 on_file(num_done, len(paths))
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interrupted scan ends at once
     return Scan(
         recordings=tuple(recordings),
         unreadable=tuple(sorted(unreadable, key=lambda file: file.relative_path)),
