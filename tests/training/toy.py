@@ -108,11 +108,12 @@ def training_config(
     validate_every: int = 1000,
     seed: int = 1,
     clip_norm: float = 0.5,
+    compiles: bool = False,
 ) -> TrainingConfig:
     return TrainingConfig(
         optimizer=OptimizerConfig(num_updates=num_updates, learning_rate=0.02, clip_norm=clip_norm),
         data=data or DataConfig(batch_size=6, num_threads=2),
-        loop=LoopConfig(seed=seed, log_every=log_every, validate_every=validate_every),
+        loop=LoopConfig(seed=seed, log_every=log_every, validate_every=validate_every, compiles=compiles),
         checkpoint=CheckpointConfig(save_every=save_every),
     )
 
@@ -142,6 +143,8 @@ def main() -> None:
     parser.add_argument("--save_every", type=int, default=3)
     parser.add_argument("--pause_s", type=float, default=0.0)
     parser.add_argument("--full_disk_between", type=int, nargs=2, help="updates")
+    parser.add_argument("--dropout", type=float, default=0.3)
+    parser.add_argument("--compiles", action="store_true")
     arguments = parser.parse_args()
     rows = arguments.batch_size * arguments.update_freq
 
@@ -153,7 +156,7 @@ def main() -> None:
             limit_file_size(2000 if is_full else None)
 
     torch.set_num_threads(1)
-    objective = Toy()
+    objective = Toy(dropout=arguments.dropout)
     result = train(
         objective,
         ToyWindows(on_read=on_read, broken=(3,)),
@@ -169,6 +172,7 @@ def main() -> None:
             ),
             save_every=arguments.save_every,
             validate_every=5,
+            compiles=arguments.compiles,
         ),
         write_model=objective.write,
         validation=Validation(

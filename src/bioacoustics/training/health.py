@@ -59,7 +59,7 @@ def check_health(config: HealthConfig, row: Mapping[str, int | float], num_updat
             raise CollapseError(_collapse(name, value, limit, row["update"]))
 
 
-def _collapse(name: str, value: float, limit: float, update: float) -> str:
+def _collapse(name: str, value: float, limit: float, update: int | float) -> str:
     what = "The teacher's targets" if name == "target_std" else "The student's predictions"
     return (
         f"{what} have collapsed: at update {update} their standard deviation over patches is {value:.4f}, "

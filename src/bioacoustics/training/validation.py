@@ -69,7 +69,7 @@ class Evaluation:
     problems: tuple[Problem, ...] = ()
 
 
-_Rows = tuple[list[int], Float[np.ndarray, "batch classes"], Float[np.ndarray, "batch classes"]]
+_Rows = tuple[list[int], Float[np.ndarray, "_ classes"], Float[np.ndarray, "_ classes"]]
 
 
 @torch.no_grad()
