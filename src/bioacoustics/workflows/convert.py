@@ -4,11 +4,23 @@ import warnings
 from pathlib import Path
 from typing import Literal
 
+from pydantic import BaseModel, Field
+
 from bioacoustics.models.bundle import Header
 from bioacoustics.models.published_weights import write_fairseq, write_hugging_face
 from bioacoustics.models.saved import read_bundle, write_bundle
 
 Target = Literal["bioacoustics", "fairseq", "huggingface"]
+
+
+class ConvertConfig(BaseModel, frozen=True, extra="forbid"):
+    """What `convert` needs to know."""
+
+    model_path: Path = Field(
+        description="model to convert: ours, a fairseq checkpoint or a Hugging Face folder"
+    )
+    output_path: Path = Field(description=".pt or .safetensors file; a folder for huggingface")
+    to: Target = Field(default="bioacoustics", description="layout to write")
 
 
 def convert(model_path: Path, output_path: Path, to: Target) -> Header:

@@ -1,0 +1,115 @@
+"""Commands: the `bioacoustics` command line, one entry per workflow."""
+
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import typer
+from pydantic import BaseModel, ValidationError
+from rich.console import Console
+
+from bioacoustics import __version__
+from bioacoustics.cli.flags import command_of, explain
+from bioacoustics.cli.launch import Machine, plan_launch, run_plan
+from bioacoustics.workflows.convert import ConvertConfig, convert
+from bioacoustics.workflows.demo import DemoConfig, demo
+from bioacoustics.workflows.doctor import doctor
+from bioacoustics.workflows.embed import EmbedConfig, embed
+from bioacoustics.workflows.finetune import FinetuneConfig, finetune
+from bioacoustics.workflows.predict import PredictConfig, predict
+from bioacoustics.workflows.pretrain import PretrainConfig, pretrain
+from bioacoustics.workflows.survey import BadFiles, Outcome
+
+EXIT_ERROR = 1
+EXIT_UNUSABLE_FILES = 3  # the work is done, but some recordings could not be used
+DEBUG_VARIABLE = "BIOACOUSTICS_DEBUG"
+
+console = Console(stderr=True)
+app = typer.Typer(
+    name="bioacoustics",
+    help="Deep learning on animal sound: pre-train, fine-tune, embed and classify on your own recordings.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog=f"Exit codes: 0 all well, {EXIT_ERROR} an error, {EXIT_UNUSABLE_FILES} done, some files unusable. "
+    f"{DEBUG_VARIABLE}=1 shows where an error comes from.",
+)
+
+
+def _over_recordings(run: Callable[[Any, Console], Outcome]) -> Callable[[Any], None]:
+    """A command that ends with its own exit code when recordings could not be used."""
+
+    def command(config: Any) -> None:
+        outcome = run(config, console)
+        if outcome.unusable and config.bad_files is not BadFiles.IGNORE:
+            raise typer.Exit(EXIT_UNUSABLE_FILES)
+
+    command.__doc__ = run.__doc__
+    return command
+
+
+def _plain(run: Callable[[Any, Console], object]) -> Callable[[Any], None]:
+    def command(config: Any) -> None:
+        run(config, console)
+
+    command.__doc__ = run.__doc__
+    return command
+
+
+def _convert(config: ConvertConfig) -> None:
+    """Convert a model between our bundle and the layouts that other programs read, without loss."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        header = convert(config.model_path, config.output_path, config.to)
+    for warning in caught:
+        console.print(f"[yellow]warning[/] {warning.message}", highlight=False, soft_wrap=True)
+    console.print(f"{config.output_path}: {header.kind} of {header.architecture}", highlight=False)
+
+
+def _register(name: str, config_type: type[BaseModel], command: Callable[[Any], None]) -> None:
+    app.command(name)(command_of(config_type, command))
+
+
+_register("pretrain", PretrainConfig, _over_recordings(pretrain))
+_register("finetune", FinetuneConfig, _over_recordings(finetune))
+_register("embed", EmbedConfig, _over_recordings(embed))
+_register("predict", PredictConfig, _over_recordings(predict))
+_register("convert", ConvertConfig, _convert)
+_register("demo", DemoConfig, _plain(demo))
+
+
+@app.command("doctor")
+def _doctor() -> None:
+    """Say what this machine has, what is missing and how to get it."""
+    if not doctor(Console()):
+        raise typer.Exit(EXIT_ERROR)
+
+
+@app.command("version")
+def _version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+def main() -> None:
+    """Run the command line: start several processes where the flags ask for it, else the command itself."""
+    try:
+        plan = plan_launch(sys.argv[1:], os.environ, Machine.here())
+        if plan is not None:
+            run_plan(plan)
+        app([word for word in sys.argv[1:] if word.strip()])
+    except ValidationError as error:
+        _fail(explain(error), error)
+    except (ValueError, OSError) as error:
+        _fail(str(error), error)
+
+
+def _fail(message: str, error: Exception) -> NoReturn:
+    """Errors of these kinds speak to the user: the sentence is the message, not the traceback."""
+    if os.environ.get(DEBUG_VARIABLE):
+        raise error
+    console.print("[red]error[/]", end=" ")
+    console.print(message, markup=False, highlight=False, soft_wrap=True)
+    sys.exit(EXIT_ERROR)

@@ -1,0 +1,72 @@
+"""Flags: a command's options are the fields of its config, so that the two cannot differ."""
+
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+Config = TypeVar("Config", bound=BaseModel)
+
+PLAIN_TYPES = (bool, int, float, str, Path)
+
+
+def command_of(config_type: type[Config], run: Callable[[Config], None]) -> Callable[..., None]:
+    """A function that typer can register: one flag per field of `config_type`, named exactly like the field.
+
+    The description of a field is its help, its default the flag's default; a field without one is required.
+    """
+
+    def command(**values: object) -> None:
+        # A list that nobody filled is no choice: the config's own default stands.
+        run(config_type.model_validate({name: value for name, value in values.items() if value is not None}))
+
+    parameters = [_parameter(name, field) for name, field in config_type.model_fields.items()]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    command.__doc__ = inspect.getdoc(run)
+    return command
+
+
+def explain(error: ValidationError) -> str:
+    """Say in the words of the command line what is wrong with the flags."""
+    lines = []
+    for problem in error.errors():
+        flag = ".".join(f"--{part}" if i == 0 else str(part) for i, part in enumerate(problem["loc"]))
+        message = problem["msg"].removeprefix("Value error, ")
+        given = "" if not flag or isinstance(problem["input"], dict) else f", got {str(problem['input'])!r}"
+        lines.append(f"{flag}: {message}{given}" if flag else message)
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+    flags = [f"--{name}/--no_{name}"] if field.annotation is bool else [f"--{name}"]
+    default = inspect.Parameter.empty if field.is_required() else field.get_default(call_default_factory=True)
+    option = typer.Option(*flags, help=field.description, show_default=default is not None)
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[_flag_type(field.annotation), option],
+    )
+
+
+def _flag_type(annotation: Any) -> Any:
+    """The type typer shall parse: unions of several kinds come in as text, which the config then reads."""
+    if annotation in PLAIN_TYPES or (isinstance(annotation, type) and issubclass(annotation, Enum)):
+        return annotation
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return annotation
+    if origin in (typing.Union, types.UnionType):
+        kinds = [kind for kind in arguments if kind is not type(None)]
+        is_optional = len(kinds) < len(arguments)
+        inner = _flag_type(kinds[0]) if len(kinds) == 1 else str
+        return inner | None if is_optional else inner
+    raise TypeError(f"no flag can hold {annotation}")

@@ -1,0 +1,246 @@
+"""Assess: judge a fine-tuned classifier on held-out clips, calibrate it, and leave tables and pictures."""
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy.optimize
+import scipy.special
+import torch
+from accelerate import Accelerator
+from jaxtyping import Float, Int
+from pydantic import JsonValue
+from rich.console import Console
+from rich.table import Table
+
+from bioacoustics.data.batches import DataConfig
+from bioacoustics.formats.pictures import confusion_matrix, precision_recall, write_picture
+from bioacoustics.models.audio_encoder import AudioClassifier
+from bioacoustics.models.saved import build_classifier, bundle_of_classifier, read_bundle, write_bundle
+from bioacoustics.models.writing import atomic_write
+from bioacoustics.objectives.classification import Classification
+from bioacoustics.training.metrics import accuracy, average_precisions, bootstrap_interval
+from bioacoustics.training.validation import Evaluation, Validation, evaluate
+
+LOWEST_PROBABILITY = 1e-7
+TEMPERATURES = (0.05, 20.0)
+NUM_SHOWN_CLASSES = 15
+Probabilities = Float[np.ndarray, "clips classes"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """The held-out clips and what is known about them."""
+
+    validation: Validation
+    names: list[str]
+    groups: Int[np.ndarray, " clips"]  # clips of one recording have one number
+    num_training_clips: Float[np.ndarray, " classes"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassScore:
+    """How well one label is recognised; NaN where no held-out clip has it."""
+
+    label: str
+    num_training: int
+    num_held_out: int
+    average_precision: float
+    precision: float
+    recall: float
+    f1: float
+
+
+def assess(
+    folder: Path,
+    objective: Classification,
+    held_out: HeldOut,
+    data: DataConfig,
+    accelerator: Accelerator,
+    console: Console,
+) -> None:
+    """Judge checkpoint_best.pt in a run folder and calibrate it; every process must call this.
+
+    Writes per_class.csv, predictions.csv and a confusion matrix (one label a clip) or precision-recall curves
+    (several). The checkpoint is replaced by the same model with calibrated probabilities.
+    """
+    accelerator.wait_for_everyone()
+    best = folder / "checkpoint_best.pt"
+    saved = read_bundle(best)
+    classifier = build_classifier(saved)
+    objective.classifier.load_state_dict(classifier.state_dict())
+    evaluation = evaluate(objective, held_out.validation, data, accelerator)
+    if not accelerator.is_main_process:
+        return
+    assert evaluation.targets is not None and evaluation.probabilities is not None
+    probabilities = evaluation.probabilities
+    if saved.header.calibration is None:  # else an earlier start of this run came this far
+        temperature = fitted_temperature(evaluation.targets, probabilities, classifier.multi_label)
+        probabilities = tempered(probabilities, temperature, classifier.multi_label)
+        calibration: dict[str, JsonValue] = {
+            "method": "temperature, already part of the head's weights",
+            "temperature": temperature,
+            "num_clips": len(probabilities),
+            "calibration_error_before": calibration_error(evaluation.targets, evaluation.probabilities),
+            "calibration_error_after": calibration_error(evaluation.targets, probabilities),
+        }
+        _temper(classifier, temperature)
+        write_bundle(bundle_of_classifier(classifier, calibration), best)
+    _write_results(folder, classifier, held_out, evaluation, probabilities, console)
+
+
+def fitted_temperature(
+    targets: Float[np.ndarray, "clips classes"], probabilities: Probabilities, multi_label: bool
+) -> float:
+    """The temperature that makes held-out targets most likely (Guo et al. 2017, section 4.2)."""
+
+    def cost(log_temperature: float) -> float:
+        p = tempered(probabilities, float(np.exp(log_temperature)), multi_label)
+        p = np.clip(p, LOWEST_PROBABILITY, 1 - LOWEST_PROBABILITY)
+        of_present = -(targets * np.log(p)).sum()
+        return float(of_present - ((1 - targets) * np.log1p(-p)).sum() if multi_label else of_present)
+
+    found = scipy.optimize.minimize_scalar(cost, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
+    return float(np.exp(found.x))
+
+
+def tempered(probabilities: Probabilities, temperature: float, multi_label: bool) -> Probabilities:
+    """Probabilities after their logits are divided by a temperature."""
+    p = np.clip(probabilities.astype(np.float64), LOWEST_PROBABILITY, 1 - LOWEST_PROBABILITY)
+    if multi_label:
+        return np.asarray(scipy.special.expit(scipy.special.logit(p) / temperature))
+    return np.asarray(scipy.special.softmax(np.log(p) / temperature, axis=1))
+
+
+def calibration_error(
+    targets: Float[np.ndarray, "clips classes"], probabilities: Probabilities, num_bins: int = 10
+) -> float:
+    """Expected calibration error: mean gap between promised and true shares, over bins of promises."""
+    promised, came_true = probabilities.ravel(), targets.ravel()
+    bins = np.minimum((promised * num_bins).astype(int), num_bins - 1)
+    gaps = [
+        np.count_nonzero(bins == b) * abs(promised[bins == b].mean() - came_true[bins == b].mean())
+        for b in np.unique(bins)
+    ]
+    return float(np.sum(gaps) / len(promised))
+
+
+def class_scores(
+    labels: tuple[str, ...],
+    targets: Float[np.ndarray, "clips classes"],
+    probabilities: Probabilities,
+    num_training: Float[np.ndarray, " classes"],
+    multi_label: bool,
+) -> list[ClassScore]:
+    """Scores of every label; it is named at 0.5 where several may hold, else where it is the likeliest."""
+    named = (
+        probabilities >= 0.5
+        if multi_label
+        else probabilities.argmax(axis=1)[:, None] == np.arange(len(labels))[None]
+    )
+    is_present = targets > 0.5
+    scores = []
+    for c, ap in enumerate(average_precisions(targets, probabilities)):
+        hits, num_named, num_present = (
+            (named & is_present)[:, c].sum(),
+            named[:, c].sum(),
+            is_present[:, c].sum(),
+        )
+        precision = float(hits / num_named) if num_named else float("nan")
+        recall = float(hits / num_present) if num_present else float("nan")
+        f1 = float(2 * hits / (num_named + num_present)) if num_present else float("nan")
+        counts = {"num_training": int(num_training[c]), "num_held_out": int(num_present)}
+        scores.append(
+            ClassScore(
+                label=labels[c],
+                **counts,
+                average_precision=float(ap),
+                precision=precision,
+                recall=recall,
+                f1=f1,
+            )
+        )
+    return scores
+
+
+def _temper(classifier: AudioClassifier, temperature: float) -> None:
+    """Divide the logits by a temperature through the weights that make them: every export then has it too."""
+    with torch.no_grad():
+        classifier.head.head.weight.div_(temperature)
+        classifier.head.head.bias.div_(temperature)
+
+
+def _write_results(
+    folder: Path,
+    classifier: AudioClassifier,
+    held_out: HeldOut,
+    evaluation: Evaluation,
+    probabilities: Probabilities,
+    console: Console,
+) -> None:
+    targets, indices = evaluation.targets, evaluation.indices
+    assert targets is not None and indices is not None
+    labels, multi_label = classifier.labels, classifier.multi_label
+    scores = class_scores(labels, targets, probabilities, held_out.num_training_clips, multi_label)
+    columns = list(ClassScore.__annotations__)
+    _write_csv(folder / "per_class.csv", columns, [[getattr(s, name) for name in columns] for s in scores])
+    rows = [
+        [held_out.names[i], "|".join(np.array(labels)[target > 0.5]), *(f"{p:.4f}" for p in row)]
+        for i, target, row in zip(indices, targets, probabilities, strict=True)
+    ]
+    _write_csv(folder / "predictions.csv", ["file", "labels", *(f"p({label})" for label in labels)], rows)
+    if multi_label:
+        write_picture(precision_recall(targets, probabilities, labels), folder / "precision_recall.png")
+    else:
+        counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
+        np.add.at(counts, (targets.argmax(axis=1), probabilities.argmax(axis=1)), 1)
+        write_picture(confusion_matrix(counts, labels), folder / "confusion.png")
+    _show(console, scores, targets, probabilities, held_out.groups[indices], multi_label)
+
+
+def _show(
+    console: Console,
+    scores: list[ClassScore],
+    targets: Float[np.ndarray, "clips classes"],
+    probabilities: Probabilities,
+    groups: Int[np.ndarray, " clips"],
+    multi_label: bool,
+) -> None:
+    def mean_average_precision(chosen: Int[np.ndarray, " drawn"]) -> float:
+        precisions = average_precisions(targets[chosen], probabilities[chosen])
+        return float(np.nanmean(precisions)) if np.isfinite(precisions).any() else float("nan")
+
+    def share_right(chosen: Int[np.ndarray, " drawn"]) -> float:
+        return accuracy(targets[chosen], probabilities[chosen])
+
+    wanted: dict[str, Callable[[Int[np.ndarray, " drawn"]], float]] = {"mAP": mean_average_precision}
+    if not multi_label:
+        wanted = {"accuracy": share_right, **wanted}
+    for name, score in wanted.items():
+        low, high = bootstrap_interval(score, groups)
+        value = score(np.arange(len(targets)))
+        console.print(
+            f"held out: {name} {100 * value:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, "
+            f"{len(targets)} clips of {len(np.unique(groups))} recordings)",
+            highlight=False,
+        )
+    table = Table("label", "clips", "average precision", "precision", "recall", box=None, header_style="bold")
+    for of_class in sorted(scores, key=lambda s: -s.num_held_out)[:NUM_SHOWN_CLASSES]:
+        cells = (
+            f"{v:.2f}" if np.isfinite(v) else "-"
+            for v in (of_class.average_precision, of_class.precision, of_class.recall)
+        )
+        table.add_row(of_class.label, str(of_class.num_held_out), *cells)
+    console.print(table)
+
+
+def _write_csv(path: Path, columns: list[str], rows: list[list[object]]) -> None:
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(columns)
+    table.writerows([cell if cell == cell else "" for cell in row] for row in rows)  # noqa: PLR0124 -- NaN
+    with atomic_write(path) as file:
+        file.write(text.getvalue().encode())

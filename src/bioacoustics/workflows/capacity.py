@@ -1,0 +1,53 @@
+"""Capacity: how many windows at a time fit into the memory of the processor."""
+
+import os
+
+import psutil
+from torch import nn
+
+from bioacoustics.models.eat import EATConfig
+from bioacoustics.objectives.masked_latent import MaskedLatent
+
+BYTES_PER_FLOAT = 4
+# Arrays of `embed_dim` floats that a block keeps for the backward pass, for each token.
+FLOATS_KEPT_PER_TOKEN = 16
+# The same of a decoder layer: input, convolution, norm, activation and sum.
+FLOATS_KEPT_PER_PATCH = 5
+SHARE_OF_FREE_MEMORY = 0.6
+COPIES_OF_WEIGHTS = 4  # weights, gradients and the two moments of AdamW
+
+
+def pretraining_bytes_per_clip(objective: MaskedLatent, target_length: int) -> int:
+    """What one clip with all its clones keeps in memory during an update."""
+    encoder, config = objective.encoder.config, objective.config
+    num_patches = target_length // encoder.patch_size * encoder.num_bands
+    num_visible = config.mask.num_visible(num_patches)
+    decoder = objective.decoder.config
+    kept = config.num_clones * (
+        _encoder_floats(encoder, num_visible)
+        + num_patches * decoder.width * decoder.num_layers * FLOATS_KEPT_PER_PATCH
+    )
+    losses = config.num_clones * num_patches * encoder.embed_dim * 4
+    return (kept + losses) * BYTES_PER_FLOAT
+
+
+def finetuning_bytes_per_clip(encoder: EATConfig, target_length: int) -> int:
+    """What one clip keeps in memory during an update of fine-tuning."""
+    num_patches = target_length // encoder.patch_size * encoder.num_bands
+    return _encoder_floats(encoder, num_patches) * BYTES_PER_FLOAT
+
+
+def rows_that_fit(bytes_per_row: int, batch_size: int, module: nn.Module, num_processes: int) -> int:
+    """The largest part of a batch, halving, that leaves room for everything else on this machine."""
+    processes_here = int(os.environ.get("LOCAL_WORLD_SIZE", str(num_processes)))
+    trainable = sum(weight.numel() for weight in module.parameters() if weight.requires_grad)
+    free = psutil.virtual_memory().available * SHARE_OF_FREE_MEMORY / processes_here
+    free -= COPIES_OF_WEIGHTS * trainable * BYTES_PER_FLOAT
+    rows = batch_size
+    while rows > 1 and rows * bytes_per_row > free:
+        rows = (rows + 1) // 2
+    return rows
+
+
+def _encoder_floats(encoder: EATConfig, num_patches: int) -> int:
+    return encoder.depth * (num_patches + 1) * encoder.embed_dim * FLOATS_KEPT_PER_TOKEN

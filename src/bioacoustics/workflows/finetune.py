@@ -1,0 +1,348 @@
+"""Fine-tune: an encoder learns to name what it hears from a table of labelled clips."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pydantic import BaseModel, Field, model_validator
+from rich.console import Console
+
+from bioacoustics.audio.log_mel import LogMelConfig
+from bioacoustics.audio.recordings import Recording, UnreadableAudioError, UnreadableFile, read_header
+from bioacoustics.data.augment import AugmentConfig
+from bioacoustics.data.batches import Batch, DataConfig
+from bioacoustics.data.labels import LabelTable, read_labels
+from bioacoustics.data.splits import Split, groups_of, split_by_folds, split_labels
+from bioacoustics.data.windows import ClipWindows, class_balanced_weights
+from bioacoustics.models.audio_encoder import AudioClassifier, AudioEncoder
+from bioacoustics.models.eat import EATConfig, EATEncoder, Size
+from bioacoustics.models.heads import ClassificationHead, HeadConfig
+from bioacoustics.models.saved import bundle_of_classifier, load_encoder, write_bundle
+from bioacoustics.objectives.classification import Classification, ClassificationConfig
+from bioacoustics.training.acceleration import Device, Precision, accelerator_of
+from bioacoustics.training.checkpoint import CheckpointConfig
+from bioacoustics.training.loop import LoopConfig, TrainingConfig, train
+from bioacoustics.training.optimizer import OptimizerConfig
+from bioacoustics.training.validation import Validation
+from bioacoustics.workflows.assess import HeldOut, assess
+from bioacoustics.workflows.capacity import finetuning_bytes_per_clip, rows_that_fit
+from bioacoustics.workflows.survey import BadFiles, Outcome
+
+MAX_WARNINGS = 30
+
+
+class FinetuneConfig(BaseModel, frozen=True, extra="forbid"):
+    """What `finetune` needs to know; the flags of the command line are these fields."""
+
+    save_dir: Path = Field(
+        description="run folder: checkpoints, metrics, tables, pictures; the same folder resumes"
+    )
+    data_dir: Path = Field(description="folder of the labelled clips, sub-folders included")
+    labels: Path = Field(description='table with columns filename,labels; several labels: "frog,rain"')
+    model_path: Path | None = Field(
+        default=None, description="pre-trained, published or own checkpoint; without it weights are random"
+    )
+    model_size: Size = Field(
+        default="base", description="size of a new model, where no --model_path is given"
+    )
+    cuda: str | None = Field(default=None, description='CUDA devices, such as "0,1"')
+    world_size: int | None = Field(
+        default=None, ge=1, description="processes; more than there are devices are run one after the other"
+    )
+    batch_size: int = Field(default=32, ge=1, description="clips of one process at a time")
+    update_freq: int = Field(default=1, ge=1, description="batches gathered before the weights move")
+    micro_batch_size: int | None = Field(
+        default=None, ge=1, description="split batches to save memory, same result [default: what fits]"
+    )
+    target_length: int = Field(
+        default=1024, ge=16, description="clip length in log-mel frames of 10 ms; shorter clips are padded"
+    )
+    num_classes: int | None = Field(
+        default=None, ge=1, description="checked against the table, derived when absent"
+    )
+    label_type: Literal["auto", "single", "multi"] = Field(
+        default="auto", description="one label a clip or several; auto: as the table shows"
+    )
+    prediction_mode: Literal["CLS_TOKEN", "MEAN_POOLING", "LIN_SOFTMAX"] = Field(
+        default="CLS_TOKEN", description="how features become one vector"
+    )
+    epochs: int = Field(default=50, ge=1, description="passes over the training clips")
+    num_updates: int | None = Field(
+        default=None, ge=1, description="updates of the whole run, instead of --epochs"
+    )
+    learning_rate: float = Field(default=1e-4, gt=0, description="peak learning rate")
+    warmup_updates: int | None = Field(default=None, ge=0, description="[default: 10 % of the updates]")
+    layer_decay: float = Field(
+        default=0.75, gt=0, le=1, description="each deeper block learns slower by this"
+    )
+    mixup: float = Field(
+        default=0.0, ge=0, description="strength of mixing pairs of clips (0.8 is published)"
+    )
+    mask_ratio: float = Field(
+        default=0.2, ge=0, lt=1, description="SpecAugment: longest share of time and of frequency blanked"
+    )
+    label_smoothing: float = Field(
+        default=0.1, ge=0, lt=1, description="share of each target spread over all labels"
+    )
+    drop_path: float = Field(default=0.1, ge=0, lt=1, description="share of skipped blocks, at the deepest")
+    roll: bool = Field(default=True, description="shift training clips in a circle")
+    gain: bool = Field(default=True, description="change the loudness of training clips")
+    noise: bool = Field(default=False, description="add noise to training spectrograms")
+    class_balanced: bool = Field(default=False, description="draw rare classes as often as common ones")
+    freeze_encoder: bool = Field(default=False, description="train the head only: fast, for very few labels")
+    validation_share: float = Field(default=0.2, ge=0, lt=1, description="share of the recordings held out")
+    folds: Path | None = Field(default=None, description="table filename,fold instead of a split of our own")
+    valid_fold: str = Field(default="0", description="fold of --folds that is held out")
+    channel: int | Literal["mix"] = Field(default="mix", description="channel number, or mix for the mean")
+    seed: int = Field(default=1, ge=0, description="everything random follows from it")
+    device: Device = Field(default="auto", description="auto takes the GPU where there is one")
+    precision: Precision = Field(default="auto", description="bf16, fp16 or no (float32)")
+    compile: bool = Field(default=False, description="torch.compile: slow start, then faster")
+    num_threads: int | None = Field(default=None, ge=1, description="reading threads of each process")
+    save_every: int = Field(default=500, ge=1, description="updates between saves")
+    validate_every: int | None = Field(
+        default=None, ge=1, description="updates between validations [default: 20 times]"
+    )
+    log_every: int = Field(default=20, ge=1, description="updates between lines in metrics.jsonl")
+    tensorboard: bool = Field(default=False, description="write TensorBoard curves (needs the extra)")
+    bad_files: BadFiles = Field(default=BadFiles.REPORT, description="clips that cannot be used")
+
+    @model_validator(mode="after")
+    def _check(self) -> "FinetuneConfig":
+        if self.freeze_encoder and self.model_path is None:
+            raise ValueError("--freeze_encoder without --model_path would train a head on random features")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Clips:
+    """The labelled clips that can be read, and how they are divided."""
+
+    table: LabelTable
+    recordings: tuple[Recording, ...]
+    groups: tuple[str, ...]
+    targets: Float[np.ndarray, "clips classes"]
+    split: Split
+    unusable: tuple[UnreadableFile, ...]
+
+
+def finetune(config: FinetuneConfig, console: Console) -> Outcome:
+    """Fine-tune a pre-trained encoder on a table of labelled clips.
+
+    Writes checkpoint_best.pt (best on held-out recordings, with its labels), a table of scores per class and
+    pictures into --save_dir. The same command continues a run that was interrupted.
+    """
+    accelerator = accelerator_of(config.device, config.precision)
+    quiet = Console(quiet=True) if not accelerator.is_main_process else console
+    clips = _labelled_clips(config, quiet)
+    objective = _objective(config, clips.table)
+    training, held_out = (
+        _windows(config, objective, clips, rows, is_training=is_training)
+        for rows, is_training in ((clips.split.train, True), (clips.split.valid, False))
+    )
+    score = "mean_average_precision" if clips.table.multi_label else "accuracy"
+    validation = Validation(
+        windows=held_out,
+        score=score,
+        is_higher_better=True,
+        predict=lambda batch: _predicted(objective, batch),
+    )
+    train(
+        objective,
+        training,
+        config.save_dir,
+        _training_config(
+            config, objective, len(training), accelerator.device.type, accelerator.num_processes
+        ),
+        write_model=lambda path: write_bundle(bundle_of_classifier(objective.classifier), path),
+        validation=validation if len(held_out) else None,
+        weights=class_balanced_weights(clips.targets[list(clips.split.train)])
+        if config.class_balanced
+        else None,
+        settings=_settings(config, objective, clips),
+        record={"workflow": "finetune", "flags": json.loads(config.model_dump_json())},
+        accelerator=accelerator,
+        console=quiet,
+    )
+    if len(held_out):
+        groups = np.unique([clips.groups[i] for i in clips.split.valid], return_inverse=True)[1]
+        names = [clips.recordings[i].relative_path for i in clips.split.valid]
+        counts = clips.targets[list(clips.split.train)].sum(axis=0)
+        about = HeldOut(validation=validation, names=names, groups=groups, num_training_clips=counts)
+        assess(
+            config.save_dir, objective, about, DataConfig(batch_size=config.batch_size), accelerator, quiet
+        )
+    return Outcome(unusable=list(clips.unusable))
+
+
+def _labelled_clips(config: FinetuneConfig, console: Console) -> _Clips:
+    several = None if config.label_type == "auto" else config.label_type == "multi"
+    table = read_labels(config.labels, config.data_dir, num_classes=config.num_classes, multi_label=several)
+    headers = _headers(table)
+    unusable = tuple(header for header in headers if isinstance(header, UnreadableFile))
+    if unusable and config.bad_files is BadFiles.STOP:
+        raise ValueError(f"{unusable[0].path} cannot be used: {unusable[0].reason}")
+    readable = [i for i, header in enumerate(headers) if isinstance(header, Recording)]
+    if not readable:
+        raise ValueError(
+            f"none of the {len(headers)} clips of {table.path} can be read, e.g. {unusable[0].reason}"
+        )
+    split = (
+        split_by_folds(table, config.folds, valid_fold=config.valid_fold)
+        if config.folds
+        else split_labels(table, valid_fraction=config.validation_share, seed=config.seed)
+    )
+    for warning in [*table.warnings, *split.warnings][:MAX_WARNINGS]:
+        console.print(f"[yellow]warning[/] {warning}", highlight=False, soft_wrap=True)
+    place = {row: position for position, row in enumerate(readable)}
+    console.print(
+        f"{len(readable)} clips, {len(table.vocabulary)} labels, "
+        f"{'several labels a clip' if table.multi_label else 'one label a clip'}",
+        highlight=False,
+    )
+    return _Clips(
+        table=table,
+        recordings=tuple(header for header in headers if isinstance(header, Recording)),
+        groups=tuple(groups_of(table)[i] for i in readable),
+        targets=table.targets()[readable],
+        split=Split(
+            train=tuple(place[i] for i in split.train if i in place),
+            valid=tuple(place[i] for i in split.valid if i in place),
+        ),
+        unusable=unusable,
+    )
+
+
+def _headers(table: LabelTable) -> list[Recording | UnreadableFile]:
+    def header_of(path: Path) -> Recording | UnreadableFile:
+        try:
+            return read_header(path, table.audio_dir if path.is_relative_to(table.audio_dir) else path.parent)
+        except UnreadableAudioError as error:
+            return UnreadableFile(path=path, relative_path=path.name, reason=error.reason)
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(header_of, [clip.path for clip in table.clips]))
+
+
+def _objective(config: FinetuneConfig, table: LabelTable) -> Classification:
+    torch.manual_seed(config.seed)
+    encoder = _encoder(config)
+    head = ClassificationHead(
+        HeadConfig(num_classes=len(table.vocabulary), prediction_mode=config.prediction_mode),
+        encoder.embedding_dim,
+    )
+    classifier = AudioClassifier(
+        encoder, head, table.vocabulary, multi_label=table.multi_label, target_length=config.target_length
+    )
+    augment = AugmentConfig(
+        roll=config.roll,
+        gain=config.gain,
+        noise=config.noise,
+        mixup_alpha=config.mixup,
+        spec_augment_ratio=config.mask_ratio,
+    )
+    classification = ClassificationConfig(
+        label_smoothing=config.label_smoothing, augment=augment, freezes_encoder=config.freeze_encoder
+    )
+    return Classification(classifier, classification, seed=config.seed)
+
+
+def _encoder(config: FinetuneConfig) -> AudioEncoder:
+    """The given encoder, or a new one, with drop path as this run wants it."""
+    if config.model_path is None:
+        size = EATConfig.of_size(config.model_size, drop_path_rate=config.drop_path)
+        return AudioEncoder(LogMelConfig.eat(), EATEncoder(size))
+    loaded = load_encoder(config.model_path)
+    encoder = EATEncoder(loaded.config.model_copy(update={"drop_path_rate": config.drop_path}))
+    encoder.load_state_dict(loaded.encoder.state_dict(), assign=True)
+    return AudioEncoder(loaded.front_end.config, encoder)
+
+
+def _windows(
+    config: FinetuneConfig,
+    objective: Classification,
+    clips: _Clips,
+    rows: Sequence[int],
+    *,
+    is_training: bool,
+) -> ClipWindows:
+    front_end = objective.classifier.encoder.front_end.config
+    return ClipWindows(
+        [clips.recordings[i] for i in rows],
+        clips.targets[list(rows)],
+        window_s=front_end.num_samples(config.target_length) / front_end.sample_rate_hz,
+        sample_rate_hz=front_end.sample_rate_hz,
+        channel=config.channel,
+        crop="random" if is_training else "centre",
+        seed=config.seed,
+    )
+
+
+def _training_config(
+    config: FinetuneConfig, objective: Classification, num_clips: int, device_type: str, num_processes: int
+) -> TrainingConfig:
+    micro_batch_size = config.micro_batch_size
+    if micro_batch_size is None and device_type == "cpu":
+        needed = finetuning_bytes_per_clip(objective.classifier.encoder.config, config.target_length)
+        micro_batch_size = rows_that_fit(needed, config.batch_size, objective, num_processes)
+    rows_per_update = config.batch_size * config.update_freq * num_processes
+    num_updates = config.num_updates or max(1, round(config.epochs * num_clips / rows_per_update))
+    warmup = config.warmup_updates if config.warmup_updates is not None else num_updates // 10
+    return TrainingConfig(
+        optimizer=OptimizerConfig(
+            num_updates=num_updates,
+            learning_rate=config.learning_rate,
+            min_learning_rate=min(1e-6, config.learning_rate),
+            warmup_updates=min(warmup, num_updates),
+            layer_decay=1.0 if config.freeze_encoder else config.layer_decay,
+            clip_norm=0.0,
+        ),
+        data=DataConfig(
+            batch_size=config.batch_size,
+            update_freq=config.update_freq,
+            micro_batch_size=micro_batch_size,
+            num_threads=config.num_threads,
+        ),
+        loop=LoopConfig(
+            seed=config.seed,
+            device=config.device,
+            precision=config.precision,
+            compiles=config.compile,
+            log_every=config.log_every,
+            validate_every=config.validate_every or max(1, num_updates // 20),
+            tensorboard=config.tensorboard,
+        ),
+        checkpoint=CheckpointConfig(save_every=config.save_every),
+    )
+
+
+def _predicted(objective: Classification, batch: Batch) -> Float[torch.Tensor, "batch classes"]:
+    classifier = objective.classifier
+    logits = classifier.logits(classifier.log_mel(batch.waveforms, batch.num_samples)).float()
+    return logits.sigmoid() if classifier.multi_label else logits.softmax(dim=-1)
+
+
+def _settings(config: FinetuneConfig, objective: Classification, clips: _Clips) -> dict[str, Any]:
+    """What must be equal when a run is resumed, beside the loop's own settings."""
+    digest = hashlib.sha256(clips.targets.tobytes())
+    digest.update(json.dumps([[r.relative_path, r.num_samples] for r in clips.recordings]).encode())
+    digest.update(json.dumps([clips.split.train, clips.split.valid]).encode())
+    return {
+        "model_path": str(config.model_path) if config.model_path else None,
+        "encoder": objective.classifier.encoder.config.model_dump(mode="json"),
+        "head": objective.classifier.head.config.model_dump(mode="json"),
+        "labels": list(clips.table.vocabulary),
+        "multi_label": clips.table.multi_label,
+        "target_length": config.target_length,
+        "objective": objective.config.model_dump(mode="json"),
+        "class_balanced": config.class_balanced,
+        "channel": config.channel,
+        "clips": digest.hexdigest()[:16],
+    }

@@ -1,0 +1,82 @@
+"""Flags are the fields of a config, no more and no less."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import typer
+from pydantic import BaseModel, Field, ValidationError
+from typer.testing import CliRunner
+
+from bioacoustics.cli.flags import command_of, explain
+
+
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    save_dir: Path = Field(description="where it goes")
+    number: int = Field(default=3, ge=1, description="how many")
+    rate: float | None = Field(default=None, description="how fast")
+    channel: int | Literal["mix"] = Field(default="mix", description="which channel")
+    size: Literal["small", "large"] = Field(default="small", description="how large")
+    colour: Colour = Field(default=Colour.RED, description="which colour")
+    careful: bool = Field(default=False, description="take care")
+
+
+def run(*words: str) -> tuple[Config | None, str, int]:
+    seen: list[Config] = []
+
+    def command(config: Config) -> None:
+        """Do the thing."""
+        seen.append(config)
+
+    app = typer.Typer()
+    app.command("do")(command_of(Config, command))
+    app.command("other")(lambda: None)
+    result = CliRunner().invoke(app, ["do", *words], env={"COLUMNS": "200", "NO_COLOR": "1"})
+    return (seen[0] if seen else None), result.output, result.exit_code
+
+
+def test_defaults_are_those_of_the_config() -> None:
+    config, _, _ = run("--save_dir", "a b")
+    assert config == Config(save_dir=Path("a b"))
+
+
+def test_every_kind_of_field_can_be_given() -> None:
+    words = ["--save_dir", "x", "--number", "5", "--rate", "2.5", "--channel", "1", "--size", "large"]
+    config, _, _ = run(*words, "--colour", "blue", "--careful")
+    assert config == Config(
+        save_dir=Path("x"), number=5, rate=2.5, channel=1, size="large", colour=Colour.BLUE, careful=True
+    )
+
+
+def test_the_last_of_two_flags_wins() -> None:
+    config, _, _ = run("--save_dir", "x", "--number", "5", "--number", "7")
+    assert config is not None
+    assert config.number == 7
+
+
+def test_help_shows_description_and_default() -> None:
+    _, output, code = run("--help")
+    assert code == 0
+    for words in ("Do the thing", "--save_dir", "where it goes", "how many", "[default: 3]", "--no_careful"):
+        assert words in output
+
+
+@pytest.mark.parametrize("words", [["--save", "x"], ["--save_dir", "x", "--numb", "3"], []])
+def test_abbreviated_unknown_and_missing_flags_are_refused(words: list[str]) -> None:
+    config, _, code = run(*words)
+    assert config is None
+    assert code == 2
+
+
+def test_what_the_config_refuses_is_said_in_flags() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Config(save_dir=Path(), number=0, rate="quick")  # type: ignore[arg-type]
+    lines = explain(caught.value).splitlines()
+    assert lines[0] == "--number: Input should be greater than or equal to 1, got '0'"
+    assert lines[1].startswith("--rate: ")
