@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import average_precision_score
+from toy import limit_file_size
 
 from bioacoustics.objectives.objective import Losses
 from bioacoustics.training.metrics import (
@@ -61,6 +62,25 @@ def test_metrics_file_forgets_what_is_done_again(tmp_path: Path) -> None:
         {"update": 20, "loss": 0.05},
         {"update": 30, "loss": 0.5},
     ]
+
+
+def test_metrics_file_makes_up_for_a_full_disk(tmp_path: Path) -> None:
+    pytest.importorskip("resource")
+    file = MetricsFile(tmp_path / "metrics.jsonl")
+    rows = [{"update": update, "loss": 1 / 3} for update in range(1, 10)]
+    for row in rows[:3]:
+        file.append(row)
+    limit_file_size(len((tmp_path / "metrics.jsonl").read_bytes()) + 5)
+    try:
+        for row in rows[3:6]:
+            with pytest.raises(OSError, match="too large"):
+                file.append(row)
+            assert file.rows() == rows[:3]
+    finally:
+        limit_file_size(None)
+    for row in rows[6:]:
+        file.append(row)
+    assert file.rows() == rows
 
 
 def test_average_precision_is_that_of_the_official_run(golden_eat: Path) -> None:

@@ -77,19 +77,24 @@ class MetricsFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._unwritten: list[Mapping[str, int | float]] = []
 
     def append(self, row: Mapping[str, int | float]) -> None:
-        """Add one line.
+        """Add one line, and those that a full disk has refused before.
 
         Raises:
-            OSError: The disk is full, or the file cannot be written.
+            OSError: The disk is full, or the file cannot be written; the next call tries again.
         """
-        with self._path.open("ab+") as file:
-            if file.tell() > 0:
-                file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":  # a full disk cut the last line short
-                    file.write(b"\n")
-            file.write(json.dumps(row).encode() + b"\n")
+        self._unwritten.append(row)
+        size = self._path.stat().st_size if self._path.exists() else 0
+        try:
+            with self._path.open("ab") as file:
+                file.write(b"".join(json.dumps(row).encode() + b"\n" for row in self._unwritten))
+        except OSError:
+            if self._path.exists():
+                os.truncate(self._path, size)  # nothing torn, nothing twice
+            raise
+        self._unwritten = []
 
     def rows(self) -> list[Row]:
         """All complete lines; one that a kill cut short is left out."""
