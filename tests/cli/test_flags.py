@@ -54,6 +54,17 @@ def test_every_kind_of_field_can_be_given() -> None:
     )
 
 
+def test_brackets_of_a_description_are_text_and_not_markup() -> None:
+    class Bracketed(BaseModel, frozen=True, extra="forbid"):
+        warmup: int | None = Field(default=None, description="[default: 13 % of the updates]")
+
+    app = typer.Typer(rich_markup_mode="rich")
+    app.command("do")(command_of(Bracketed, lambda config: None))
+    app.command("other")(lambda: None)
+    result = CliRunner().invoke(app, ["do", "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
+    assert "[default: 13 % of the updates]" in result.output
+
+
 def test_the_last_of_two_flags_wins() -> None:
     config, _, _ = run("--save_dir", "x", "--number", "5", "--number", "7")
     assert config is not None

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import typer
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from bioacoustics import __version__
 from bioacoustics.cli.flags import command_of, explain
@@ -64,8 +65,9 @@ def _convert(config: ConvertConfig) -> None:
         warnings.simplefilter("always")
         header = convert(config.model_path, config.output_path, config.to)
     for warning in caught:
-        console.print(f"[yellow]warning[/] {warning.message}", highlight=False, soft_wrap=True)
-    console.print(f"{config.output_path}: {header.kind} of {header.architecture}", highlight=False)
+        console.print(f"[yellow]warning[/] {escape(str(warning.message))}", highlight=False, soft_wrap=True)
+    line = f"{config.output_path}: {header.kind} of {header.architecture}"
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _register(name: str, config_type: type[BaseModel], command: Callable[[Any], None]) -> None:

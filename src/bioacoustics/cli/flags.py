@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from rich.markup import escape
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -48,7 +49,7 @@ def explain(error: ValidationError) -> str:
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     flags = [f"--{name}/--no_{name}"] if field.annotation is bool else [f"--{name}"]
     default = inspect.Parameter.empty if field.is_required() else field.get_default(call_default_factory=True)
-    option = typer.Option(*flags, help=field.description, show_default=default is not None)
+    option = typer.Option(*flags, help=escape(field.description or ""), show_default=default is not None)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,

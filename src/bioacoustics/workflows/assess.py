@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from jaxtyping import Float, Int
 from pydantic import JsonValue
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bioacoustics.data.batches import DataConfig
@@ -233,7 +234,7 @@ def _show(
             f"{v:.2f}" if np.isfinite(v) else "-"
             for v in (of_class.average_precision, of_class.precision, of_class.recall)
         )
-        table.add_row(of_class.label, str(of_class.num_held_out), *cells)
+        table.add_row(escape(of_class.label), str(of_class.num_held_out), *cells)
     console.print(table)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 from rich.console import Console
+from rich.markup import escape
 
 from bioacoustics.data.synthesis import synthesise_dataset
 from bioacoustics.formats.words import Language
@@ -54,7 +55,7 @@ def demo(config: DemoConfig, console: Console) -> Path:
     story.elapsed_s = time.monotonic() - start
     demo_page(story, config.language).write(report)
     console.rule("[bold green]Done", align="left")
-    console.print(f"Open [bold]{report}[/] in a browser", highlight=False, soft_wrap=True)
+    console.print(f"Open [bold]{escape(str(report))}[/] in a browser", highlight=False, soft_wrap=True)
     return report
 
 
@@ -105,7 +106,7 @@ def _own_data(folder: Path, output_dir: Path, console: Console) -> DemoStory:
         labels_csv=labels_csv if has_labels else None,
         recordings_dir=recordings if recordings.is_dir() else None,
     )
-    _tell(console, 1, f"Your recordings in {folder}")
+    _tell(console, 1, f"Your recordings in {escape(str(folder))}")
     if not has_labels:
         console.print("no labeled/audio and labeled/labels.csv: fine-tuning is left out")
     return story

@@ -14,6 +14,7 @@ import psutil
 import soundfile
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 PACKAGES = (
@@ -61,7 +62,7 @@ def doctor(console: Console) -> bool:
     table = Table("", "what", "found", "what to do", box=None, header_style="bold", pad_edge=False)
     for finding in findings:
         mark = "[green]ok[/]" if finding.is_well else "[yellow]--[/]"
-        table.add_row(mark, finding.topic, finding.text, finding.remedy)
+        table.add_row(mark, finding.topic, escape(finding.text), escape(finding.remedy))
     console.print(table)
     return all(finding.is_well for finding in findings if not finding.topic.startswith("optional"))
 

@@ -48,7 +48,12 @@ def embed(config: EmbedConfig, console: Console) -> Outcome:
             table.write(rows if not is_csv else _widened(rows))
     traversal.outcome.write(config.output.with_name(f"{config.output.name}.problems.csv"))
     traversal.outcome.show(console)
-    console.print(f"{config.output}: {table.num_rows} embeddings of {encoder.embedding_dim} dimensions")
+    console.print(
+        f"{config.output}: {table.num_rows} embeddings of {encoder.embedding_dim} dimensions",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
     return traversal.outcome
 
 

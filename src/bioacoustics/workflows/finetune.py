@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from pydantic import BaseModel, Field, model_validator
 from rich.console import Console
+from rich.markup import escape
 
 from bioacoustics.audio.log_mel import LogMelConfig
 from bioacoustics.audio.recordings import Recording, UnreadableAudioError, UnreadableFile, read_header
@@ -200,7 +201,7 @@ def _labelled_clips(config: FinetuneConfig, console: Console) -> _Clips:
         else split_labels(table, valid_fraction=config.validation_share, seed=config.seed)
     )
     for warning in [*table.warnings, *split.warnings][:MAX_WARNINGS]:
-        console.print(f"[yellow]warning[/] {warning}", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]warning[/] {escape(warning)}", highlight=False, soft_wrap=True)
     place = {row: position for position, row in enumerate(readable)}
     console.print(
         f"{len(readable)} clips, {len(table.vocabulary)} labels, "

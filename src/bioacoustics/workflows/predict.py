@@ -56,7 +56,12 @@ def predict(config: PredictConfig, console: Console) -> Outcome:
             table.write(columns)
     traversal.outcome.write(config.output.with_name(f"{config.output.name}.problems.csv"))
     traversal.outcome.show(console)
-    console.print(f"{config.output}: {table.num_rows} clips, {len(classifier.labels)} labels")
+    console.print(
+        f"{config.output}: {table.num_rows} clips, {len(classifier.labels)} labels",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
     return traversal.outcome
 
 

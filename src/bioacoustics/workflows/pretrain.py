@@ -129,6 +129,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Outcome:
         f"{len(windows)} windows of {config.target_length / 100:g} s to learn from, {len(held_out_windows)} "
         f"held out; {num_updates} updates of {rows} windows ({num_updates * rows / len(windows):.1f} passes)",
         highlight=False,
+        soft_wrap=True,
     )
     train(
         objective,
@@ -144,7 +145,12 @@ def pretrain(config: PretrainConfig, console: Console) -> Outcome:
         accelerator=accelerator,
         console=quiet,
     )
-    quiet.print(f"{config.save_dir / 'checkpoint_best.pt'}: ready for `bioacoustics finetune` and `embed`")
+    quiet.print(
+        f"{config.save_dir / 'checkpoint_best.pt'}: ready for `bioacoustics finetune` and `embed`",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
     return outcome
 
 
@@ -213,7 +219,10 @@ def _models(
     decoder = build_decoder(bundle)
     if decoder is None:
         console.print(
-            f"{config.model_path} has no decoder, as only a pre-training needs one: a new one is made"
+            f"{config.model_path} has no decoder, as only a pre-training needs one: a new one is made",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
         )
         decoder = EATDecoder(_decoder_for(bundle.header.encoder), bundle.header.encoder.embed_dim)
     return build_encoder(bundle), decoder, build_teacher(bundle)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bioacoustics.audio.reading import Finding
@@ -68,9 +69,8 @@ class Outcome:
         for finding, number in sorted(self.findings.items()):
             console.print(f"[yellow]warning[/] {number} file(s): {EXPLANATIONS[finding]}")
         for file in self.unusable[:MAX_LINES]:
-            console.print(
-                f"[red]unusable[/] {file.relative_path}: {file.reason}", soft_wrap=True, highlight=False
-            )
+            line = f"[red]unusable[/] {escape(f'{file.relative_path}: {file.reason}')}"
+            console.print(line, soft_wrap=True, highlight=False)
         if len(self.unusable) > MAX_LINES:
             console.print(f"[red]unusable[/] ... and {len(self.unusable) - MAX_LINES} more")
 
@@ -93,7 +93,9 @@ def survey(data_dir: Path, console: Console, bad_files: BadFiles = BadFiles.REPO
     console.print(
         f"{data_dir}: {len(scan.recordings)} recordings, {hours:.2f} hours "
         f"({rate:.0f} files/s); {len(scan.unreadable)} unusable",
+        markup=False,
         highlight=False,
+        soft_wrap=True,
     )
     if scan.unreadable and bad_files is BadFiles.STOP:
         first = scan.unreadable[0]
