@@ -3,9 +3,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from toy import NUM_SAMPLES, Toy, ToyWindows, fingerprint, training_config
 
 from bioacoustics.data.batches import Batch, DataConfig, UpdatePlan
@@ -31,9 +33,9 @@ def batch_of(draw_ids: list[int]) -> Batch:
     )
 
 
-def learner_of(objective: Toy, *, num_micro_batches: int = 1, learning_rate: float = 0.02) -> Learner:
+def learner_of(objective: Toy, *, num_micro_batches: int = 1, clip_norm: float = 0.0) -> Learner:
     plan = UpdatePlan(num_windows=37, rows_per_update=12, num_micro_batches=num_micro_batches)
-    config = OptimizerConfig(num_updates=100, warmup_updates=0, learning_rate=learning_rate, clip_norm=0)
+    config = OptimizerConfig(num_updates=100, warmup_updates=0, learning_rate=0.02, clip_norm=clip_norm)
     return Learner(objective, config, plan, accelerator_of("cpu", "no"), seed=1)
 
 
@@ -126,6 +128,26 @@ def test_dropout_follows_the_draws_and_not_the_history(tmp_path: Path) -> None:
         torch.rand(index)
         learner.update(0, iter([batch_of(list(range(12)))]), wants_stop=False)
     assert fingerprint(objectives[0]) == fingerprint(objectives[1])
+
+
+class NeverReading(TorchDispatchMode):
+    """Refuses what would make the host wait for the content of a tensor."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        assert func.overloadpacket not in (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero), func
+        return func(*args, **(kwargs or {}))
+
+
+def test_an_update_never_waits_for_the_device() -> None:
+    learner = learner_of(Toy(), num_micro_batches=2, clip_norm=1.0)
+    batches = [[batch_of(part) for part in learner._plan.micro_batches(update, 0)] for update in range(3)]
+    with NeverReading():
+        for update in range(3):
+            learner.update(update, iter(batches[update]), wants_stop=False)
+    with pytest.raises(AssertionError, match="_local_scalar_dense"), NeverReading():
+        learner.updater.num_skipped.item()  # the test would have noticed
 
 
 class SmallDevice(Toy):

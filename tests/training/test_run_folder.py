@@ -63,4 +63,4 @@ def test_problems_are_counted_once_each(tmp_path: Path) -> None:
             ["b.wav", "it, hums", "no", "2"],
             ["ñ.wav", "odd", "no", "1"],
         ]
-    assert other.num_unusable_files == 1
+    assert other.unusable_files() == {"a.wav": "broken"}
