@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -14,6 +15,7 @@ from rich.markup import escape
 from bioacoustics import __version__
 from bioacoustics.cli.flags import command_of, explain
 from bioacoustics.cli.launch import Machine, plan_launch, run_plan
+from bioacoustics.cli.processes import die_with_parent
 from bioacoustics.workflows.convert import ConvertConfig, convert
 from bioacoustics.workflows.demo import DemoConfig, demo
 from bioacoustics.workflows.doctor import doctor
@@ -25,6 +27,7 @@ from bioacoustics.workflows.survey import BadFiles, Outcome
 
 EXIT_ERROR = 1
 EXIT_UNUSABLE_FILES = 3  # the work is done, but some recordings could not be used
+SECONDS_TO_SPEAK_FIRST = 5
 DEBUG_VARIABLE = "BIOACOUSTICS_DEBUG"
 
 console = Console(stderr=True)
@@ -44,7 +47,9 @@ def _over_recordings(run: Callable[[Any, Console], Outcome]) -> Callable[[Any], 
 
     def command(config: Any) -> None:
         outcome = run(config, console)
-        if outcome.unusable and config.bad_files is not BadFiles.IGNORE:
+        # One process speaks for all: whoever of several ends with an error makes torchrun end the others.
+        speaks = os.environ.get("RANK", "0") == "0"
+        if speaks and outcome.unusable and config.bad_files is not BadFiles.IGNORE:
             raise typer.Exit(EXIT_UNUSABLE_FILES)
 
     command.__doc__ = run.__doc__
@@ -97,6 +102,7 @@ def _version() -> None:
 
 def main() -> None:
     """Run the command line: start several processes where the flags ask for it, else the command itself."""
+    die_with_parent()
     try:
         plan = plan_launch(sys.argv[1:], os.environ, Machine.here())
         if plan is not None:
@@ -112,6 +118,9 @@ def _fail(message: str, error: Exception) -> NoReturn:
     """Errors of these kinds speak to the user: the sentence is the message, not the traceback."""
     if os.environ.get(DEBUG_VARIABLE):
         raise error
+    if os.environ.get("RANK", "0") != "0":
+        # The first process nearly always fails for the same reason; then this one is ended before it repeats.
+        time.sleep(SECONDS_TO_SPEAK_FIRST)
     console.print("[red]error[/]", end=" ")
     console.print(message, markup=False, highlight=False, soft_wrap=True)
     sys.exit(EXIT_ERROR)

@@ -9,6 +9,8 @@ from typing import NoReturn
 
 import torch
 
+from bioacoustics.cli.processes import run_processes
+
 LAUNCHED_COMMANDS = ("pretrain", "finetune")
 # Set by torchrun and `accelerate launch`: whoever sets it has already started the processes.
 ALREADY_LAUNCHED = ("WORLD_SIZE", "ACCELERATE_MIXED_PRECISION")
@@ -32,6 +34,7 @@ class LaunchPlan:
     """A command line with the environment variables it needs on top of the present ones."""
 
     command: tuple[str, ...]
+    num_processes: int = 1
     environment: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -71,17 +74,20 @@ def plan_launch(
         update_freq, words = _taken("--update_freq", words)
         words += ["--update_freq", str(_positive("--update_freq", update_freq or "1") * fold)]
     return LaunchPlan(
-        command=_command(num_processes, words),
+        command=(sys.executable, "-m", "bioacoustics", *words),
+        num_processes=num_processes,
         environment=_environment(num_processes, devices if cuda is not None else None, environment, machine),
         notes=(*notes, *more_notes),
     )
 
 
 def run_plan(plan: LaunchPlan) -> NoReturn:
-    """Print the notes and become the command: its signals and its exit code are then ours."""
+    """Print the notes and become the command, or its processes: their signals and exit code are ours."""
     for note in plan.notes:
         print(f"note: {note}", file=sys.stderr, flush=True)
     environment = {**os.environ, **plan.environment}
+    if plan.num_processes > 1:
+        sys.exit(run_processes(plan.command, plan.num_processes, environment))
     if sys.platform != "win32":
         os.execve(plan.command[0], plan.command, environment)  # nobody is left between the user and the run
     sys.exit(subprocess.run(plan.command, env=environment, check=False).returncode)
@@ -142,13 +148,6 @@ def _num_processes(world_size: int, devices: Sequence[str], machine: Machine) ->
     return number, [f"--world_size {world_size} runs as {number} process(es) on {where}, {folded}"]
 
 
-def _command(num_processes: int, words: Sequence[str]) -> tuple[str, ...]:
-    if num_processes == 1:
-        return (sys.executable, "-m", "bioacoustics", *words)
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(num_processes))
-    return (sys.executable, *torchrun, "-m", "bioacoustics", *words)
-
-
 def _environment(
     num_processes: int, devices: Sequence[str] | None, present: Mapping[str, str], machine: Machine
 ) -> dict[str, str]:
@@ -159,7 +158,7 @@ def _environment(
         changes["ACCELERATE_USE_CPU"] = "true"
     if num_processes > 1:
         if "OMP_NUM_THREADS" not in present:
-            # Without this torchrun gives each process one thread, or each takes all cores.
+            # Without this each process takes all cores.
             changes["OMP_NUM_THREADS"] = str(max(1, machine.num_cores // num_processes))
         if sys.platform == "win32":
             changes["USE_LIBUV"] = "0"  # torch wheels for Windows come without libuv
