@@ -1,6 +1,6 @@
 """Loop: what improves an objective, update after update, and can stop and go on at any of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from rich.console import Console
 
 from bioacoustics.data.batches import UpdatePlan
 from bioacoustics.data.loading import BatchLoader
-from bioacoustics.data.windows import Windows
+from bioacoustics.data.windows import Problem, Windows
 from bioacoustics.objectives.objective import Objective
 from bioacoustics.training.acceleration import accelerator_of
 from bioacoustics.training.interruption import Interruption
@@ -32,6 +32,7 @@ def train(
     weights: Float[np.ndarray, " windows"] | None = None,
     settings: Mapping[str, Any] | None = None,
     record: Mapping[str, Any] | None = None,
+    problems: Sequence[Problem] = (),
     accelerator: Accelerator | None = None,
     console: Console | None = None,
 ) -> TrainingResult:
@@ -52,6 +53,7 @@ def train(
         settings: What else decides the result (of model, objective, windows): recorded, and it must be the
             same when the run goes on.
         record: What else config.json shall hold.
+        problems: What is already known to be wrong with the recordings: listed with what training finds.
         accelerator: From `accelerator_of`; None makes one.
         console: Where to report; None: standard error.
 
@@ -80,7 +82,7 @@ def train(
         validation=validation,
         console=console or Console(stderr=True),
     )
-    run.begin(write_model, settings or {}, record or {}, plan)
+    run.begin(write_model, settings or {}, record or {}, plan, problems)
     loader = BatchLoader(
         windows, plan, config.data, rank=accelerator.process_index, device=accelerator.device
     )

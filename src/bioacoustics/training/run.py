@@ -1,7 +1,7 @@
 """Run: everything around the updates of one training: its logs, validations, saves and its way back."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from rich.console import Console
 
 from bioacoustics.data.batches import Batch, DataConfig, UpdatePlan
-from bioacoustics.data.windows import Windows
+from bioacoustics.data.windows import Problem, Windows
 from bioacoustics.objectives.objective import Objective
 from bioacoustics.training.acceleration import Device, Precision
 from bioacoustics.training.checkpoint import CheckpointConfig, Checkpoints
@@ -56,7 +56,12 @@ class TrainingResult:
     num_updates: int
     best: Best | None
     elapsed_s: float
-    num_unusable_files: int
+    unusable: Mapping[str, str]  # files that were left out, wholly or in part, and why
+
+    @property
+    def num_unusable_files(self) -> int:
+        """Files that were left out, wholly or in part."""
+        return len(self.unusable)
 
 
 class Run:
@@ -85,6 +90,7 @@ class Run:
         )
         self.metrics = MetricsFile(folder / "metrics.jsonl")
         self.problems = ProblemList()
+        self._all_problems = self.problems  # of all processes, as of the last save
         self.best: Best | None = None
         self.num_done, self.num_validated = 0, 0  # updates
         self.pace = Pace(config.data.rows_per_update(accelerator.num_processes), windows.window_s)
@@ -95,6 +101,7 @@ class Run:
         settings: Mapping[str, Any],
         record: Mapping[str, Any],
         plan: UpdatePlan,
+        problems: Sequence[Problem] = (),
     ) -> None:
         """Load what an earlier process saved, and make the objective ready to learn."""
         config = self.config
@@ -123,6 +130,7 @@ class Run:
                 "this folder"
             )
         if self.is_main:
+            self.problems.add(tuple(p for p in problems if p not in self.problems.counts))
             self._describe({**record, "training": config.model_dump(), "decisive": decisive})
 
     def noted(self, batches: Iterable[tuple[int, int, Batch]]) -> Iterator[Batch]:
@@ -162,7 +170,7 @@ class Run:
             num_updates=self.num_done,
             best=self.best,
             elapsed_s=self.pace.elapsed_s,
-            num_unusable_files=self.problems.num_unusable_files,
+            unusable=self._all_problems.unusable_files(),
         )
 
     def _decisive(self, plan: UpdatePlan, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -228,7 +236,7 @@ class Run:
 
     def _save(self) -> bool:
         learner = self.learner.state_dict()
-        problems = ProblemList()
+        problems = self._all_problems = ProblemList()
         for state in gather_object([self.problems.state()]):
             problems.merge(state)
         if not self.is_main:

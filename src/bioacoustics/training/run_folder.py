@@ -88,10 +88,9 @@ class ProblemList:
         with atomic_write(path) as file:
             file.write(text.getvalue().encode())
 
-    @property
-    def num_unusable_files(self) -> int:
-        """Files of which some window was left out."""
-        return len({problem.path for problem in self.counts if problem.is_unusable})
+    def unusable_files(self) -> dict[str, str]:
+        """Files of which some window was left out, and why."""
+        return {problem.path: problem.reason for problem in self.counts if problem.is_unusable}
 
     def state(self) -> list[tuple[str, str, bool, int]]:
         """The list in plain types, for saving."""

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, model_validator
 from rich.console import Console
 from rich.markup import escape
 
+from bioacoustics.audio.containers import printable
 from bioacoustics.audio.log_mel import LogMelConfig
 from bioacoustics.audio.recordings import Recording, UnreadableAudioError, UnreadableFile, read_header
 from bioacoustics.data.augment import AugmentConfig
@@ -131,7 +132,7 @@ class _Clips:
     groups: tuple[str, ...]
     targets: Float[np.ndarray, "clips classes"]
     split: Split
-    unusable: tuple[UnreadableFile, ...]
+    outcome: Outcome
 
 
 def finetune(config: FinetuneConfig, console: Console) -> Outcome:
@@ -155,7 +156,7 @@ def finetune(config: FinetuneConfig, console: Console) -> Outcome:
         is_higher_better=True,
         predict=lambda batch: _predicted(objective, batch),
     )
-    train(
+    result = train(
         objective,
         training,
         config.save_dir,
@@ -169,9 +170,11 @@ def finetune(config: FinetuneConfig, console: Console) -> Outcome:
         else None,
         settings=_settings(config, objective, clips),
         record={"workflow": "finetune", "flags": json.loads(config.model_dump_json())},
+        problems=clips.outcome.problems(),
         accelerator=accelerator,
         console=quiet,
     )
+    clips.outcome.add(result.unusable, config.data_dir, quiet)
     if len(held_out):
         groups = np.unique([clips.groups[i] for i in clips.split.valid], return_inverse=True)[1]
         names = [clips.recordings[i].relative_path for i in clips.split.valid]
@@ -180,14 +183,14 @@ def finetune(config: FinetuneConfig, console: Console) -> Outcome:
         assess(
             config.save_dir, objective, about, DataConfig(batch_size=config.batch_size), accelerator, quiet
         )
-    return Outcome(unusable=list(clips.unusable))
+    return clips.outcome
 
 
 def _labelled_clips(config: FinetuneConfig, console: Console) -> _Clips:
     several = None if config.label_type == "auto" else config.label_type == "multi"
     table = read_labels(config.labels, config.data_dir, num_classes=config.num_classes, multi_label=several)
     headers = _headers(table)
-    unusable = tuple(header for header in headers if isinstance(header, UnreadableFile))
+    unusable = [header for header in headers if isinstance(header, UnreadableFile)]
     if unusable and config.bad_files is BadFiles.STOP:
         raise ValueError(f"{unusable[0].path} cannot be used: {unusable[0].reason}")
     readable = [i for i, header in enumerate(headers) if isinstance(header, Recording)]
@@ -202,6 +205,8 @@ def _labelled_clips(config: FinetuneConfig, console: Console) -> _Clips:
     )
     for warning in [*table.warnings, *split.warnings][:MAX_WARNINGS]:
         console.print(f"[yellow]warning[/] {escape(warning)}", highlight=False, soft_wrap=True)
+    outcome = Outcome(unusable=unusable)
+    outcome.show(console)
     place = {row: position for position, row in enumerate(readable)}
     console.print(
         f"{len(readable)} clips, {len(table.vocabulary)} labels, "
@@ -217,16 +222,18 @@ def _labelled_clips(config: FinetuneConfig, console: Console) -> _Clips:
             train=tuple(place[i] for i in split.train if i in place),
             valid=tuple(place[i] for i in split.valid if i in place),
         ),
-        unusable=unusable,
+        outcome=outcome,
     )
 
 
 def _headers(table: LabelTable) -> list[Recording | UnreadableFile]:
     def header_of(path: Path) -> Recording | UnreadableFile:
+        root = table.audio_dir if path.is_relative_to(table.audio_dir) else path.parent
         try:
-            return read_header(path, table.audio_dir if path.is_relative_to(table.audio_dir) else path.parent)
+            return read_header(path, root)
         except UnreadableAudioError as error:
-            return UnreadableFile(path=path, relative_path=path.name, reason=error.reason)
+            name = printable(path.relative_to(root))
+            return UnreadableFile(path=path, relative_path=name, reason=error.reason)
 
     with ThreadPoolExecutor() as pool:
         return list(pool.map(header_of, [clip.path for clip in table.clips]))

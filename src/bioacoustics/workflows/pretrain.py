@@ -116,6 +116,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Outcome:
     quiet = Console(quiet=True) if not accelerator.is_main_process else console
     scan = survey(config.data_dir, quiet, config.bad_files)
     outcome = Outcome(unusable=list(scan.unreadable))
+    outcome.show(quiet)
     training, held_out = split_recordings(scan.recordings, config.validation_share)
     objective = _objective(config, training, quiet)
     windows = _windows(config, objective, training, jitters=True)
@@ -131,7 +132,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Outcome:
         highlight=False,
         soft_wrap=True,
     )
-    train(
+    result = train(
         objective,
         windows,
         config.save_dir,
@@ -142,9 +143,11 @@ def pretrain(config: PretrainConfig, console: Console) -> Outcome:
         validation=Validation(windows=held_out_windows) if len(held_out_windows) else None,
         settings=_settings(config, objective, training),
         record={"workflow": "pretrain", "flags": json.loads(config.model_dump_json())},
+        problems=outcome.problems(),
         accelerator=accelerator,
         console=quiet,
     )
+    outcome.add(result.unusable, config.data_dir, quiet)
     quiet.print(
         f"{config.save_dir / 'checkpoint_best.pt'}: ready for `bioacoustics finetune` and `embed`",
         markup=False,

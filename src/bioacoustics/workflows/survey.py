@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bioacoustics.audio.reading import Finding
 from bioacoustics.audio.recordings import Recording, Scan, UnreadableFile, scan_recordings
+from bioacoustics.data.windows import Problem
 from bioacoustics.models.writing import atomic_write
 
 EXPLANATIONS = {
@@ -52,6 +53,23 @@ class Outcome:
             known.add(finding)
         if not known:
             del self.files_with_findings[recording.relative_path]
+
+    def problems(self) -> list[Problem]:
+        """The unusable files as the list of a training run has them."""
+        return [Problem(file.relative_path, file.reason, is_unusable=True) for file in self.unusable]
+
+    def add(self, unusable: Mapping[str, str], data_dir: Path, console: Console) -> None:
+        """Take in what a training run could not read although its header was sound, and print it."""
+        known = {file.relative_path for file in self.unusable}
+        found = Outcome(
+            unusable=[
+                UnreadableFile(path=data_dir / name, relative_path=name, reason=reason)
+                for name, reason in unusable.items()
+                if name not in known
+            ]
+        )
+        found.show(console)
+        self.unusable += found.unusable
 
     def write(self, path: Path) -> None:
         """Write one row per unusable file and per finding: file, kind, reason."""
