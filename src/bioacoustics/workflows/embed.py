@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 from rich.console import Console
 
 from bioacoustics.formats.tables import TableWriter
@@ -21,9 +22,11 @@ ROWS_PER_WRITE = 256
 class EmbedConfig(TraverseConfig, frozen=True, extra="forbid"):
     """What `embed` needs to know."""
 
-    model_path: Path
-    output: Path  # .parquet or .csv
-    pooling: Literal["cls", "mean"] = "cls"
+    model_path: Path = Field(description="any checkpoint, pre-trained or fine-tuned, published or own")
+    output: Path = Field(description="table to write: .parquet or .csv")
+    pooling: Literal["cls", "mean"] = Field(
+        default="cls", description="the CLS token, or the mean of the patches"
+    )
 
 
 def embed(config: EmbedConfig, console: Console) -> Outcome:

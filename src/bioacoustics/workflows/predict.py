@@ -24,9 +24,11 @@ ROWS_PER_WRITE = 256
 class PredictConfig(TraverseConfig, frozen=True, extra="forbid"):
     """What `predict` needs to know."""
 
-    model_path: Path
-    output: Path  # .csv or .parquet
-    threshold: float = Field(default=0.5, gt=0, lt=1)  # of a label being named, where several may be present
+    model_path: Path = Field(description="fine-tuned checkpoint")
+    output: Path = Field(description="table to write: .csv or .parquet")
+    threshold: float = Field(
+        default=0.5, gt=0, lt=1, description="probability of a label being named, where several may hold"
+    )
 
 
 def predict(config: PredictConfig, console: Console) -> Outcome:

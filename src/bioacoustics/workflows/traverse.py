@@ -31,14 +31,18 @@ Compute = Callable[[WindowBatch], Float[Tensor, "batch values"]]
 class TraverseConfig(BaseModel, frozen=True, extra="forbid"):
     """Which windows of which recordings, and how they are read."""
 
-    data_dir: Path
-    window_s: float | None = Field(default=None, gt=0)  # None: what the model was trained with
-    stride_s: float | None = Field(default=None, gt=0)  # None: the window, no overlap
-    channel: int | Literal["mix"] = "mix"
-    batch_size: int = Field(default=8, ge=1)
-    num_threads: int = Field(default=2, ge=1)
-    device: DeviceChoice = "auto"
-    bad_files: BadFiles = BadFiles.REPORT
+    data_dir: Path = Field(description="recordings in any supported format, sub-folders included")
+    window_s: float | None = Field(
+        default=None, gt=0, description="[default: the clips the model was fine-tuned on, else 10 s]"
+    )
+    stride_s: float | None = Field(
+        default=None, gt=0, description="from one window to the next [default: the window, no overlap]"
+    )
+    channel: int | Literal["mix"] = Field(default="mix", description="channel number, or mix for the mean")
+    batch_size: int = Field(default=8, ge=1, description="windows at a time")
+    num_threads: int = Field(default=2, ge=1, description="reading threads")
+    device: DeviceChoice = Field(default="auto", description="auto takes the GPU where there is one")
+    bad_files: BadFiles = Field(default=BadFiles.REPORT, description="recordings that cannot be used")
 
 
 class Traversal:
