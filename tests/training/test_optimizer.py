@@ -237,3 +237,27 @@ def test_state_brings_everything_back() -> None:
     steps(other, resumed, range(3, 6))
     assert torch.equal(one.weight, other.weight)
     assert torch.equal(one.bias, other.bias)
+
+
+def test_scaled_gradients_move_the_same_and_overflow_moves_nothing() -> None:
+    plain, scaled = nn.Linear(3, 2), nn.Linear(3, 2)
+    scaled.load_state_dict(plain.state_dict())
+    config = OptimizerConfig(num_updates=10, warmup_updates=0, clip_norm=0.5)
+    scaler = torch.amp.GradScaler("cpu", init_scale=128.0)
+    updaters = Updater(plain, config), Updater(scaled, config, scaler=scaler)
+    inputs = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    for update in range(3):
+        plain(inputs).square().sum().backward()
+        scaler.scale(scaled(inputs).square().sum()).backward()
+        norms = [updater.step(update, torch.tensor(4.0)) for updater in updaters]
+        assert norms[0].item() == pytest.approx(norms[1].item(), rel=1e-5)
+    torch.testing.assert_close(scaled.state_dict(), plain.state_dict())
+    before = copy.deepcopy(scaled.state_dict())
+    scaler.scale(scaled(inputs * 1e30).square().sum()).backward()
+    updaters[1].step(3, torch.tensor(4.0))
+    torch.testing.assert_close(scaled.state_dict(), before, rtol=0, atol=0)
+    assert updaters[1].num_skipped.item() == 1
+    assert scaler.get_scale() == 64.0
+    resumed = Updater(scaled, config, scaler=torch.amp.GradScaler("cpu", init_scale=2.0))
+    resumed.load_state_dict(updaters[1].state_dict())
+    assert resumed.state_dict()["scaler"] == scaler.state_dict()
