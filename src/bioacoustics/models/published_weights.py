@@ -233,9 +233,10 @@ def _carried_header(header: Header, understood: Header) -> dict[str, str]:
     if header.model_dump(exclude=not_compared) == understood.model_dump(exclude=not_compared):
         return {}
     if header.log_mel != understood.log_mel:
+        taken = understood.log_mel.model_dump()
+        unsaid = {name: value for name, value in header.log_mel.model_dump().items() if value != taken[name]}
         warnings.warn(
-            "this layout cannot say how spectrograms are made; other programs must be told: "
-            f"{header.log_mel.model_dump(exclude_defaults=True)}",
+            f"this layout cannot say how spectrograms are made; other programs must be told: {unsaid}",
             stacklevel=3,
         )
     return {_CARRIED_HEADER: header_to_json(header)}

@@ -33,7 +33,9 @@ class TraverseConfig(BaseModel, frozen=True, extra="forbid"):
 
     data_dir: Path = Field(description="recordings in any supported format, sub-folders included")
     window_s: float | None = Field(
-        default=None, gt=0, description="[default: the clips the model was fine-tuned on, else 10 s]"
+        default=None,
+        gt=0,
+        description="seconds of a window [default: 10; predict: as the model was fine-tuned]",
     )
     stride_s: float | None = Field(
         default=None, gt=0, description="from one window to the next [default: the window, no overlap]"
