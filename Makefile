@@ -9,11 +9,13 @@ endif
 INSTALLED := $(VENV)/installed.stamp
 # DATA=folder runs the demo on your own recordings, laid out as the README shows.
 DATA ?=
+# A run belongs to its data, so yours have a folder of their own; OUTPUT=folder chooses another.
+OUTPUT ?= demo_output$(if $(DATA),/own)
 
 .PHONY: demo test check format clean
 
 demo: $(INSTALLED)
-	$(PY) -m bioacoustics demo --output_dir demo_output $(if $(DATA),--data_dir "$(DATA)")
+	$(PY) -m bioacoustics demo --output_dir "$(OUTPUT)" $(if $(DATA),--data_dir "$(DATA)")
 
 test: $(INSTALLED)
 	$(PY) -m pytest -n 2 --dist worksteal
