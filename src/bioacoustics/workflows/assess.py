@@ -96,13 +96,19 @@ def assess(
 def fitted_temperature(
     targets: Float[np.ndarray, "clips classes"], probabilities: Probabilities, multi_label: bool
 ) -> float:
-    """The temperature that makes held-out targets most likely (Guo et al. 2017, section 4.2)."""
+    """The most likely temperature given the held-out targets (Guo et al. 2017, section 4.2).
+
+    Its logarithm is taken to be normal around 0 beforehand: a handful of clips that are all right would else
+    make a model certain of everything it says, and a few hundred overrule it anyway.
+    """
 
     def cost(log_temperature: float) -> float:
         p = tempered(probabilities, float(np.exp(log_temperature)), multi_label)
         p = np.clip(p, LOWEST_PROBABILITY, 1 - LOWEST_PROBABILITY)
-        of_present = -(targets * np.log(p)).sum()
-        return float(of_present - ((1 - targets) * np.log1p(-p)).sum() if multi_label else of_present)
+        likelihood = (targets * np.log(p)).sum()
+        if multi_label:
+            likelihood += ((1 - targets) * np.log1p(-p)).sum()
+        return float(0.5 * log_temperature**2 - likelihood)
 
     found = scipy.optimize.minimize_scalar(cost, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
     return float(np.exp(found.x))
@@ -223,10 +229,16 @@ def _show(
     for name, score in wanted.items():
         low, high = bootstrap_interval(score, groups)
         value = score(np.arange(len(targets)))
+        # Where most classes have one recording, a draw without it loses the class: that is another mean.
+        is_telling = low <= value <= high
+        interval = (
+            f"95 % interval {100 * low:.1f} to {100 * high:.1f}" if is_telling else "too few for an interval"
+        )
         console.print(
-            f"held out: {name} {100 * value:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}, "
+            f"held out: {name} {100 * value:.1f} % ({interval}, "
             f"{len(targets)} clips of {len(np.unique(groups))} recordings)",
             highlight=False,
+            soft_wrap=True,
         )
     table = Table("label", "clips", "average precision", "precision", "recall", box=None, header_style="bold")
     for of_class in sorted(scores, key=lambda s: -s.num_held_out)[:NUM_SHOWN_CLASSES]:
