@@ -91,3 +91,12 @@ def test_what_the_config_refuses_is_said_in_flags() -> None:
     lines = explain(caught.value).splitlines()
     assert lines[0] == "--number: Input should be greater than or equal to 1, got '0'"
     assert lines[1].startswith("--rate: ")
+
+
+def test_a_flag_of_two_kinds_is_named_once() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Config(save_dir=Path(), channel="left")  # type: ignore[arg-type]
+    assert explain(caught.value) == (
+        "--channel: Input should be a valid integer, unable to parse string as an integer or: "
+        "Input should be 'mix', got 'left'"
+    )

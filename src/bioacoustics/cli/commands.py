@@ -110,7 +110,10 @@ def main() -> None:
         app([word for word in sys.argv[1:] if word.strip()])
     except ValidationError as error:
         _fail(explain(error), error)
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        # The system's words for it, without its number, and the file first.
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), error)
+    except ValueError as error:
         _fail(str(error), error)
 
 

@@ -37,13 +37,17 @@ def command_of(config_type: type[Config], run: Callable[[Config], None]) -> Call
 
 def explain(error: ValidationError) -> str:
     """Say in the words of the command line what is wrong with the flags."""
-    lines = []
+    messages: dict[str, list[str]] = {}
+    given: dict[str, str] = {}
     for problem in error.errors():
-        flag = ".".join(f"--{part}" if i == 0 else str(part) for i, part in enumerate(problem["loc"]))
-        message = problem["msg"].removeprefix("Value error, ")
-        given = "" if not flag or isinstance(problem["input"], dict) else f", got {str(problem['input'])!r}"
-        lines.append(f"{flag}: {message}{given}" if flag else message)
-    return "\n".join(dict.fromkeys(lines))
+        # What follows in the location says which kind of a union was tried, in pydantic's words.
+        flag = f"--{problem['loc'][0]}" if problem["loc"] else ""
+        messages.setdefault(flag, []).append(problem["msg"].removeprefix("Value error, "))
+        given[flag] = "" if isinstance(problem["input"], dict) else f", got {str(problem['input'])!r}"
+    return "\n".join(
+        f"{flag}: {' or: '.join(said)}{given[flag]}" if flag else "\n".join(said)
+        for flag, said in messages.items()
+    )
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:

@@ -12,6 +12,18 @@ import pyarrow.parquet
 SUFFIXES = (".csv", ".parquet")
 
 
+def check_ending(path: Path) -> None:
+    """Refuse a table that cannot be written, before hours of work for it.
+
+    Raises:
+        ValueError: The ending says no kind of table that we write.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(
+            f"{path}: tables are written as {' or '.join(SUFFIXES)}; choose one of these endings"
+        )
+
+
 class TableWriter:
     """Writes batches of rows to `path` (.csv or .parquet); the file takes its name when the writer closes.
 
@@ -19,10 +31,7 @@ class TableWriter:
     """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        if path.suffix.lower() not in SUFFIXES:
-            raise ValueError(
-                f"{path}: tables are written as {' or '.join(SUFFIXES)}; choose one of these endings"
-            )
+        check_ending(path)
         self.path = path
         self.schema = schema
         self.num_rows = 0

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pydantic import Field
 from rich.console import Console
 
-from bioacoustics.formats.tables import TableWriter
+from bioacoustics.formats.tables import TableWriter, check_ending
 from bioacoustics.inference.device import pick_device
 from bioacoustics.models.saved import load_encoder
 from bioacoustics.workflows.survey import Outcome
@@ -35,6 +35,7 @@ def embed(config: EmbedConfig, console: Console) -> Outcome:
     A Parquet table holds the vector in one column of lists; a CSV table has one column for each dimension. A
     window that reaches past the end of its recording is embedded without padding and its `end_s` is true.
     """
+    check_ending(config.output)
     device = pick_device(config.device)
     encoder = load_encoder(config.model_path, device=device)
     traversal = Traversal(

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from pydantic import Field
 from rich.console import Console
 
-from bioacoustics.formats.tables import TableWriter
+from bioacoustics.formats.tables import TableWriter, check_ending
 from bioacoustics.inference.device import pick_device
 from bioacoustics.models.audio_encoder import AudioClassifier
 from bioacoustics.models.saved import load_classifier
@@ -37,6 +37,7 @@ def predict(config: PredictConfig, console: Console) -> Outcome:
     A clip longer than the window is cut into windows. A clip has the mean of their probabilities where
     exactly one label holds, and the largest where several may: a call anywhere counts.
     """
+    check_ending(config.output)
     device = pick_device(config.device)
     classifier = load_classifier(config.model_path, device=device)
     front_end = classifier.encoder.front_end.config

@@ -61,13 +61,12 @@ class Outcome:
     def add(self, unusable: Mapping[str, str], data_dir: Path, console: Console) -> None:
         """Take in what a training run could not read although its header was sound, and print it."""
         known = {file.relative_path for file in self.unusable}
-        found = Outcome(
-            unusable=[
-                UnreadableFile(path=data_dir / name, relative_path=name, reason=reason)
-                for name, reason in unusable.items()
-                if name not in known
-            ]
-        )
+        found = Outcome()
+        for name, reason in unusable.items():
+            path = data_dir / name  # names may be absolute
+            relative = path.relative_to(data_dir).as_posix() if path.is_relative_to(data_dir) else name
+            if relative not in known:
+                found.unusable.append(UnreadableFile(path=path, relative_path=relative, reason=reason))
         found.show(console)
         self.unusable += found.unusable
 
@@ -85,7 +84,7 @@ class Outcome:
     def show(self, console: Console) -> None:
         """Print the warnings, counted, and the unusable files with their reasons."""
         for finding, number in sorted(self.findings.items()):
-            console.print(f"[yellow]warning[/] {number} file(s): {EXPLANATIONS[finding]}")
+            console.print(f"[yellow]warning[/] {number} file(s): {EXPLANATIONS[finding]}", soft_wrap=True)
         for file in self.unusable[:MAX_LINES]:
             line = f"[red]unusable[/] {escape(f'{file.relative_path}: {file.reason}')}"
             console.print(line, soft_wrap=True, highlight=False)
@@ -101,7 +100,7 @@ def survey(data_dir: Path, console: Console, bad_files: BadFiles = BadFiles.REPO
         ValueError: If it holds no usable recording, or an unusable one under `BadFiles.STOP`.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("reading headers", total=None)
         scan = scan_recordings(
             data_dir, on_file=lambda done, total: progress.update(task, completed=done, total=total)

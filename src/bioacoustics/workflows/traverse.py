@@ -60,6 +60,11 @@ class Traversal:
         min_samples: int,
         console: Console,
     ) -> None:
+        min_duration_s = min_samples / sample_rate_hz
+        if window_s < min_duration_s:
+            raise ValueError(
+                f"--window_s {window_s:g} is too short: this model needs {min_duration_s:g} s or more"
+            )
         self.scan = survey(config.data_dir, console, config.bad_files)
         self.outcome = Outcome(unusable=list(self.scan.unreadable))
         self._config = config
@@ -72,7 +77,7 @@ class Traversal:
                 window_s=window_s,
                 stride_s=config.stride_s,
                 # Even a blink of sound gets its row; what is too short for the model is reported as such.
-                min_duration_s=min_samples / sample_rate_hz,
+                min_duration_s=min_duration_s,
             ),
             sample_rate_hz=sample_rate_hz,
             channel=config.channel,
@@ -86,7 +91,8 @@ class Traversal:
             *(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()),
             *(TimeRemainingColumn(), TextColumn("{task.fields[speed]}")),
         )
-        with Progress(*columns, console=self._console, transient=True) as progress:
+        is_hidden = not self._console.is_terminal
+        with Progress(*columns, console=self._console, transient=True, disable=is_hidden) as progress:
             task = progress.add_task("listening", total=self.scan.duration_s, speed="")
             for segment, reading, values in in_file_order(self._outputs()):
                 self.outcome.note(segment.recording, reading.findings)
