@@ -1,0 +1,66 @@
+"""What fits is estimated from above, but not by much."""
+
+import psutil
+import pytest
+import torch
+from torch import nn
+
+from bioacoustics.audio.log_mel import LogMelConfig
+from bioacoustics.data.batches import Batch
+from bioacoustics.models.audio_encoder import AudioEncoder
+from bioacoustics.models.eat import DecoderConfig, EATConfig, EATDecoder, EATEncoder
+from bioacoustics.objectives.masked_latent import MaskedLatent, MaskedLatentConfig
+from bioacoustics.workflows.capacity import (
+    finetuning_bytes_per_clip,
+    pretraining_bytes_per_clip,
+    rows_that_fit,
+)
+
+
+def objective_of(**changes: int) -> MaskedLatent:
+    encoder = AudioEncoder(LogMelConfig.eat(), EATEncoder(EATConfig.of_size("tiny")))
+    config = MaskedLatentConfig(target_length=128, num_clones=4).model_copy(update=changes)
+    return MaskedLatent(encoder, EATDecoder(DecoderConfig.of_size("tiny"), 192), config, seed=1)
+
+
+def test_the_estimate_holds_what_the_backward_pass_keeps() -> None:
+    """Counted by what autograd saves, each storage once."""
+    objective = objective_of()
+    batch = Batch(
+        waveforms=torch.randn(2, 20_880),
+        num_samples=torch.full((2,), 20_880),
+        draw_ids=torch.arange(2),
+    )
+    sizes: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        losses = objective(batch)
+    weights = {weight.untyped_storage().data_ptr() for weight in objective.parameters()}
+    kept = sum(size for pointer, size in sizes.items() if pointer not in weights)
+    assert losses.total.requires_grad
+    assert kept <= 2 * pretraining_bytes_per_clip(objective, 128) <= 3 * kept
+
+
+def test_more_of_anything_needs_more() -> None:
+    base = pretraining_bytes_per_clip(objective_of(), 128)
+    assert pretraining_bytes_per_clip(objective_of(), 256) > 1.9 * base
+    assert pretraining_bytes_per_clip(objective_of(num_clones=8), 128) == pytest.approx(2 * base, rel=0.01)
+    tiny, small = (EATConfig.of_size(size) for size in ("tiny", "small"))
+    assert finetuning_bytes_per_clip(small, 128) == pytest.approx(
+        4 * finetuning_bytes_per_clip(tiny, 128), rel=0.01
+    )
+
+
+def test_a_batch_is_halved_until_it_fits() -> None:
+    module = nn.Linear(4, 4)
+    free = psutil.virtual_memory().available
+    assert rows_that_fit(1, 96, module, 1) == 96
+    assert rows_that_fit(free // 100, 96, module, 1) in {24, 48}
+    assert rows_that_fit(free // 100, 96, module, 8) in {3, 6, 12}
+    assert rows_that_fit(free * 10, 96, module, 1) == 1
+    assert rows_that_fit(free // 10, 7, module, 1) in {4, 2}
