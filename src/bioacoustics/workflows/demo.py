@@ -28,8 +28,8 @@ class DemoConfig(BaseModel, frozen=True, extra="forbid"):
         default=None, description="your own data, laid out as unlabeled/ and labeled/{audio,labels.csv}"
     )
     language: Language = Field(default="en", description="language of the report")
-    pretrain_updates: int = Field(default=240, ge=1, description="updates of pre-training")
-    finetune_updates: int = Field(default=160, ge=1, description="updates of fine-tuning")
+    pretrain_updates: int = Field(default=180, ge=1, description="updates of pre-training")
+    finetune_updates: int = Field(default=240, ge=1, description="updates of fine-tuning")
     num_unlabeled: int = Field(default=80, ge=1, description="recordings to make, without labels")
     num_labeled_per_class: int = Field(default=18, ge=2, description="clips to make of each of ten animals")
     device: Device = Field(default="auto", description="auto takes the GPU where there is one")
@@ -122,8 +122,9 @@ def _pretrain_config(config: DemoConfig, story: DemoStory) -> PretrainConfig:
         target_length=TARGET_LENGTH,
         num_updates=config.pretrain_updates,
         learning_rate=1e-3,
-        # So short a run needs a teacher that moves.
-        ema_decay=0.99,
+        # So short a run needs a teacher that moves, and no clip loss that drowns the patch loss.
+        ema_decay=0.999,
+        utterance_weight=0.5,
         validate_every=max(1, config.pretrain_updates // 6),
         save_every=max(1, config.pretrain_updates // 6),
         log_every=max(1, config.pretrain_updates // 24),
@@ -145,8 +146,12 @@ def _finetune_config(config: DemoConfig, story: DemoStory) -> FinetuneConfig:
         batch_size=16,
         target_length=TARGET_LENGTH,
         num_updates=config.finetune_updates,
+        prediction_mode="MEAN_POOLING",
         learning_rate=1e-3,
-        mixup=0.3,
+        layer_decay=1.0,
+        drop_path=0.0,
+        mask_ratio=0.1,
+        label_smoothing=0.0,
         validate_every=max(1, config.finetune_updates // 8),
         save_every=max(1, config.finetune_updates // 4),
         log_every=max(1, config.finetune_updates // 16),

@@ -78,6 +78,11 @@ class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
     )
     num_clones: int = Field(default=16, ge=1, description="masked copies of each window in an update")
     ema_decay: float = Field(default=0.9998, gt=0, lt=1, description="how slowly the teacher follows")
+    utterance_weight: float = Field(
+        default=192.0,
+        ge=0,
+        description="weight of the clip loss beside the patch loss (192 is published; 1 suits short runs)",
+    )
     normalisation: Literal["audioset", "measured"] = Field(
         default="audioset", description="mean and deviation of the log-mel: AudioSet's, or of your recordings"
     )
@@ -192,6 +197,7 @@ def _objective(config: PretrainConfig, recordings: Sequence[Recording], console:
         target_length=config.target_length,
         num_clones=config.num_clones,
         mask=MaskConfig(mask_ratio=config.mask_ratio),
+        utterance_weight=config.utterance_weight,
         ema_decay=config.ema_decay,
         ema_end_decay=max(config.ema_decay, 0.99999),
     )
