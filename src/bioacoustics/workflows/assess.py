@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import scipy.optimize
 import scipy.special
 import torch
 from accelerate import Accelerator
@@ -18,7 +17,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from bioacoustics.data.batches import DataConfig
-from bioacoustics.formats.pictures import confusion_matrix, precision_recall, write_picture
 from bioacoustics.models.audio_encoder import AudioClassifier
 from bioacoustics.models.saved import build_classifier, bundle_of_classifier, read_bundle, write_bundle
 from bioacoustics.models.writing import atomic_write
@@ -101,6 +99,7 @@ def fitted_temperature(
     Its logarithm is taken to be normal around 0 beforehand: a handful of clips that are all right would else
     make a model certain of everything it says, and a few hundred overrule it anyway.
     """
+    import scipy.optimize  # late, as it takes a while to load
 
     def cost(log_temperature: float) -> float:
         p = tempered(probabilities, float(np.exp(log_temperature)), multi_label)
@@ -188,6 +187,9 @@ def _write_results(
     probabilities: Probabilities,
     console: Console,
 ) -> None:
+    # Late, because plotting takes seconds to load, which every command would wait for.
+    from bioacoustics.formats.pictures import confusion_matrix, precision_recall, write_picture
+
     targets, indices = evaluation.targets, evaluation.indices
     assert targets is not None and indices is not None
     labels, multi_label = classifier.labels, classifier.multi_label

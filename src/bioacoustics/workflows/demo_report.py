@@ -11,7 +11,6 @@ from bioacoustics.audio.log_mel import LogMel, LogMelConfig
 from bioacoustics.audio.reading import read_recording
 from bioacoustics.audio.recordings import read_header, scan_recordings
 from bioacoustics.formats.page import Page, Step
-from bioacoustics.formats.pictures import confusion_matrix, loss_curves, per_class_bars, spectrograms
 from bioacoustics.formats.words import Language
 from bioacoustics.training.metrics import read_metrics
 
@@ -206,6 +205,9 @@ def _facts(
 
 
 def _add_sounds(page: Page, story: DemoStory, clips: list[_HeldOutClip], language: Language) -> None:
+    # Late, because plotting takes seconds to load, which every command would wait for.
+    from bioacoustics.formats.pictures import spectrograms
+
     if clips and story.audio_dir is not None:
         one_each = {clip.labels[0]: clip for clip in reversed(clips)}
         shown = list(one_each.values())[:NUM_EXAMPLES]
@@ -231,6 +233,8 @@ def _log_mel_of(path: Path) -> np.ndarray:
 
 
 def _add_learning(page: Page, story: DemoStory, language: Language) -> None:
+    from bioacoustics.formats.pictures import loss_curves
+
     page.heading(_text("learned", language))
     page.paragraph(_text("learned_text", language))
     png = loss_curves(read_metrics(story.pretrain_dir), language=language)
@@ -244,6 +248,8 @@ def _add_learning(page: Page, story: DemoStory, language: Language) -> None:
 def _add_scores(
     page: Page, story: DemoStory, clips: list[_HeldOutClip], labels: list[str], language: Language
 ) -> None:
+    from bioacoustics.formats.pictures import confusion_matrix, per_class_bars
+
     with (story.finetune_dir / "per_class.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     values = np.array([float(row["average_precision"] or "nan") for row in rows])
