@@ -110,7 +110,7 @@ def _disk() -> Finding:
     free = shutil.disk_usage(Path.cwd()).free
     text = f"{free / 2**30:.1f} GiB free in {Path.cwd()}"
     if free < 5 * 2**30:
-        return Finding("disk", False, text, "a base-size run keeps about 2 GiB of checkpoints: make room")
+        return Finding("disk", False, text, "a base-size run keeps about 3 GiB of checkpoints: make room")
     return Finding("disk", True, text)
 
 
