@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bioacoustics.training import interruption as module
-from bioacoustics.training.interruption import Interruption, StopVote
+from bioacoustics.training.interruption import Interruption, Vote, Wish
 
 needs_signals = pytest.mark.skipif(os.name == "nt", reason="Windows cannot send itself these signals")
 
@@ -51,9 +51,11 @@ def test_other_threads_leave_the_handlers_alone() -> None:
 
 
 def test_vote_is_acted_on_two_updates_later() -> None:
-    vote = StopVote()
+    vote = Vote()
     decisions = []
-    for wishes in (0.0, 0.0, 1.0, 2.0, 2.0):
+    save, stop = float(Wish.SAVE), float(Wish.STOP)
+    for wishes in (0.0, save, 0.0, stop, 2 * stop + save, 0.0, 0.0):
         vote.cast(torch.tensor(wishes))
-        decisions.append(vote.is_decided())
-    assert decisions == [False, False, False, False, True]
+        decisions.append(vote.decision())
+    go_on = Wish.GO_ON
+    assert decisions == [go_on, go_on, go_on, Wish.SAVE, go_on, Wish.STOP, Wish.STOP]

@@ -13,6 +13,7 @@ from toy import NUM_SAMPLES, Toy, ToyWindows, fingerprint, training_config
 from bioacoustics.data.batches import Batch, DataConfig, UpdatePlan
 from bioacoustics.objectives.objective import Losses
 from bioacoustics.training.acceleration import accelerator_of
+from bioacoustics.training.interruption import Wish
 from bioacoustics.training.learner import Learner
 from bioacoustics.training.loop import train
 from bioacoustics.training.memory import TooLargeBatchError
@@ -52,7 +53,7 @@ def test_gradient_is_that_of_the_large_batch(num_micro_batches: int) -> None:
 
     learner.updater.step = step  # type: ignore[method-assign]
     parts = learner._plan.micro_batches(0, 0)
-    learner.update(0, iter([batch_of(part) for part in parts]), wants_stop=False)
+    learner.update(0, iter([batch_of(part) for part in parts]), wish=Wish.GO_ON)
     reference(batch_of(list(range(12)))).total.backward()
     expected = [p.grad for p in reference.parameters() if p.grad is not None]
     torch.testing.assert_close(captured, expected, rtol=1e-5, atol=1e-6)
@@ -126,7 +127,7 @@ def test_dropout_follows_the_draws_and_not_the_history(tmp_path: Path) -> None:
         learner = learner_of(objective)
         torch.manual_seed(index)
         torch.rand(index)
-        learner.update(0, iter([batch_of(list(range(12)))]), wants_stop=False)
+        learner.update(0, iter([batch_of(list(range(12)))]), wish=Wish.GO_ON)
     assert fingerprint(objectives[0]) == fingerprint(objectives[1])
 
 
@@ -145,7 +146,7 @@ def test_an_update_never_waits_for_the_device() -> None:
     batches = [[batch_of(part) for part in learner._plan.micro_batches(update, 0)] for update in range(3)]
     with NeverReading():
         for update in range(3):
-            learner.update(update, iter(batches[update]), wants_stop=False)
+            learner.update(update, iter(batches[update]), wish=Wish.GO_ON)
     with pytest.raises(AssertionError, match="_local_scalar_dense"), NeverReading():
         learner.updater.num_skipped.item()  # the test would have noticed
 
@@ -167,7 +168,7 @@ def test_too_large_batch_says_what_fits(num_fitting: int, said: str) -> None:
     objective.num_fitting = num_fitting
     learner = learner_of(objective)
     with pytest.raises(TooLargeBatchError, match=f"12 windows at a time do not fit.*{said}"):
-        learner.update(0, iter([batch_of(list(range(12)))]), wants_stop=False)
+        learner.update(0, iter([batch_of(list(range(12)))]), wish=Wish.GO_ON)
     assert all(parameter.grad is None for parameter in objective.parameters())
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from bioacoustics.training import progress as module
 from bioacoustics.training.progress import Pace, Progress, time_left
 
 ROW = {
@@ -75,3 +76,15 @@ def test_tensorboard_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
     with pytest.raises(ValueError, match=r"pip install 'bioacoustics\[tensorboard\]'"):
         Progress(Console(), num_updates=1, is_shown=True, tensorboard_folder=tmp_path)
+
+
+def test_slow_updates_do_not_leave_the_user_in_the_dark(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    out = io.StringIO()
+    progress = Progress(Console(file=out, width=100), num_updates=10, is_shown=True)
+    with progress:
+        for num_done in range(4, 7):  # a run that goes on after its third update
+            now += 50.0
+            progress.advance(num_done)
+    assert out.getvalue().splitlines() == ["update 5/10  4 min left"]

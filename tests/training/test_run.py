@@ -100,6 +100,8 @@ def run(
     layer_decay: float = 1.0,
     weights: np.ndarray | None = None,
     validation: Validation | None = None,
+    checkpoint: CheckpointConfig | None = None,
+    console: Console | None = None,
 ) -> TrainingResult:
     return train(
         objective,
@@ -111,12 +113,12 @@ def run(
             ),
             data=data or DataConfig(batch_size=5),
             loop=LoopConfig(log_every=4, validate_every=num_updates),
-            checkpoint=CheckpointConfig(save_every=3),
+            checkpoint=checkpoint or CheckpointConfig(save_every=3),
         ),
         write_model=lambda path: write(objective, path),
         weights=weights,
         validation=validation,
-        console=Console(file=io.StringIO()),
+        console=console or Console(file=io.StringIO()),
     )
 
 
@@ -134,6 +136,15 @@ def test_crashed_run_ends_with_the_bits_of_the_undisturbed_one(
     assert fingerprint(resumed) == fingerprint(whole)
     for name in ("checkpoint_last.pt", "checkpoint_best.pt"):
         assert (tmp_path / "crashed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_slow_updates_are_saved_by_the_clock(tmp_path: Path) -> None:
+    by_clock = CheckpointConfig(save_every=1000, save_minutes=1e-6)
+    with pytest.raises(ConnectionResetError):
+        run(pretraining(), tmp_path, ChirpWindows(crash_at=5 * 5 + 2), checkpoint=by_clock)
+    said = io.StringIO()
+    run(pretraining(), tmp_path, ChirpWindows(), checkpoint=by_clock, console=Console(file=said, width=200))
+    assert "Going on after update 4 of 8" in said.getvalue()
 
 
 @pytest.mark.parametrize("build", [pretraining, lambda: classification(drop_path_rate=0.0)])

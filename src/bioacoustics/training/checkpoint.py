@@ -21,9 +21,10 @@ _WHY_NOT = {
 
 
 class CheckpointConfig(BaseModel, frozen=True, extra="forbid"):
-    """When a run is saved. A kill loses at most `save_every` updates of work."""
+    """When a run is saved. A kill loses at most `save_every` updates and about `save_minutes` of work."""
 
     save_every: int = Field(1000, ge=1)
+    save_minutes: float = Field(15.0, gt=0)
     keep_every: int | None = Field(None, ge=1)  # also keep checkpoint_<update>.pt every so many updates
     keep_last: int | None = Field(None, ge=1)  # of these, only the newest so many; None: all
 

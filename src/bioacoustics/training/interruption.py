@@ -1,9 +1,10 @@
-"""Interruption: a run that is asked to stop finishes its update, saves and exits, in all processes alike."""
+"""Interruption: a run that is asked to save or stop does so after an update, in all processes alike."""
 
 import signal
 import threading
 import time
 from collections import deque
+from enum import IntEnum
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -48,11 +49,20 @@ class Interruption:
             raise KeyboardInterrupt  # whoever presses twice does not want to wait for the save
 
 
-class StopVote:
-    """Lets all processes stop after the same update, without waiting for the device.
+class Wish(IntEnum):
+    """What a process wants after an update; the values can be summed over processes."""
 
-    Signals reach processes at different moments, and one that stops alone leaves the others waiting forever.
-    So everyone's wish is summed with each update, and acted on two updates later, when the sum has arrived.
+    GO_ON = 0
+    SAVE = 1
+    STOP = 1_000_000  # more than all processes together can wish to save
+
+
+class Vote:
+    """Lets all processes save or stop after the same update, without waiting for the device.
+
+    Signals reach processes at different moments, clocks differ, and a process that saves or stops alone
+    leaves the others waiting forever. So everyone's wish is summed with each update, and acted on two updates
+    later, when the sum has arrived.
     """
 
     LAG = 2
@@ -61,7 +71,7 @@ class StopVote:
         self._votes: deque[tuple[Tensor, torch.cuda.Event | None]] = deque()
 
     def cast(self, total: Float[Tensor, ""]) -> None:
-        """Note the sum of the wishes after an update."""
+        """Note the sum of the wishes of all processes after an update."""
         event = None
         if total.is_cuda:
             total = total.to("cpu", non_blocking=True)
@@ -69,11 +79,11 @@ class StopVote:
             event.record()
         self._votes.append((total, event))
 
-    def is_decided(self) -> bool:
-        """Whether to stop now; the same answer in every process."""
+    def decision(self) -> Wish:
+        """What to do now; the same answer in every process."""
         if len(self._votes) <= self.LAG:
-            return False
+            return Wish.GO_ON
         total, event = self._votes.popleft()
         if event is not None:
             event.synchronize()
-        return bool(total > 0)
+        return Wish.STOP if total >= Wish.STOP else Wish.SAVE if total >= Wish.SAVE else Wish.GO_ON

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from bioacoustics.audio.draws import Stream, seed_of
 from bioacoustics.data.batches import Batch, UpdatePlan
 from bioacoustics.objectives.objective import Objective
-from bioacoustics.training.interruption import StopVote
+from bioacoustics.training.interruption import Vote, Wish
 from bioacoustics.training.memory import TooLargeBatchError, advice, num_fitting_rows
 from bioacoustics.training.metrics import Row, RunningMeans
 from bioacoustics.training.optimizer import OptimizerConfig, Updater
@@ -52,10 +52,10 @@ class Learner:
         if isinstance(self._module, DistributedDataParallel):
             # `after_step` keeps buffers alike. (Given to the constructor, this warns in newer versions.)
             self._module.broadcast_buffers = False
-        self._vote = StopVote()
+        self._vote = Vote()
 
-    def update(self, update: int, batches: Iterator[Batch], *, wants_stop: bool) -> bool:
-        """Learn from the micro-batches of one update; True if the run is to stop after it.
+    def update(self, update: int, batches: Iterator[Batch], *, wish: Wish) -> Wish:
+        """Learn from the micro-batches of one update; what all processes are to do after it.
 
         Raises:
             TooLargeBatchError: The device ran out of memory; the message says which size fits.
@@ -71,10 +71,10 @@ class Learner:
                 break
         if too_large is not None:
             raise TooLargeBatchError(self._advice(too_large))
-        weight, wants_stop = self._agree(weight, wants_stop=wants_stop)
+        weight, decision = self._agree(weight, wish)
         self._gradient_norm = self.updater.step(update, weight)
         self.objective.after_step(update + 1)
-        return wants_stop
+        return decision
 
     def report(self) -> Row:
         """The means since the last report and how the updates fared; waits for the device."""
@@ -116,14 +116,14 @@ class Learner:
         self._means.add(losses)
         return weight.float()
 
-    def _agree(self, weight: Float[Tensor, ""], *, wants_stop: bool) -> tuple[Float[Tensor, ""], bool]:
-        """The weight of the update in all processes, and whether they stop after it."""
+    def _agree(self, weight: Float[Tensor, ""], wish: Wish) -> tuple[Float[Tensor, ""], Wish]:
+        """The weight of the update in all processes, and what they do after it."""
         if self._accelerator.num_processes == 1:
-            return weight, wants_stop
-        wish = torch.full_like(weight, float(wants_stop))
-        total: Tensor = self._accelerator.reduce(torch.stack([weight, wish]), reduction="sum")
+            return weight, wish
+        pair = torch.stack([weight, torch.full_like(weight, float(wish))])
+        total: Tensor = self._accelerator.reduce(pair, reduction="sum")
         self._vote.cast(total[1])
-        return total[0], self._vote.is_decided()
+        return total[0], self._vote.decision()
 
     def _advice(self, batch: Batch) -> str:
         def learn(rows: Batch) -> None:

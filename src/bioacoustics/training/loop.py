@@ -14,7 +14,7 @@ from bioacoustics.data.loading import BatchLoader
 from bioacoustics.data.windows import Problem, Windows
 from bioacoustics.objectives.objective import Objective
 from bioacoustics.training.acceleration import accelerator_of
-from bioacoustics.training.interruption import Interruption
+from bioacoustics.training.interruption import Interruption, Wish
 from bioacoustics.training.run import LoopConfig, Run, TrainingConfig, TrainingResult
 from bioacoustics.training.validation import Validation
 
@@ -92,10 +92,10 @@ def train(
             run.catch_up()
             batches = run.noted(loader.batches(run.num_done, run.num_updates))
             for update in range(run.num_done, run.num_updates):
-                wants_stop = interruption.signal_number is not None
-                is_stopped = run.learner.update(update, batches, wants_stop=wants_stop)
-                run.look_after(update + 1, is_stopped=is_stopped)
-                if is_stopped:
+                wish = Wish.STOP if interruption.signal_number is not None else run.wish()
+                decision = run.learner.update(update, batches, wish=wish)
+                run.look_after(update + 1, decision)
+                if decision is Wish.STOP:
                     run.progress.note(
                         f"Stopped and saved after update {update + 1}; the same command goes on"
                     )

@@ -13,6 +13,8 @@ from rich.progress import Progress as Bar
 
 from bioacoustics.training.metrics import Row
 
+SECONDS_OF_SILENCE = 60
+
 
 class Progress:
     """A bar on a terminal, plain lines elsewhere, and nothing in all processes but the first."""
@@ -32,9 +34,12 @@ class Progress:
         )
         self._bar = Bar(*columns, console=console, disable=not (is_shown and console.is_terminal))
         self._task = self._bar.add_task("training", total=num_updates, status="")
+        self._begun_at = self._said_at = time.monotonic()
+        self._num_before: int | None = None  # updates done when this process began
 
     def __enter__(self) -> "Progress":
         self._bar.start()
+        self._begun_at = self._said_at = time.monotonic()
         return self
 
     def __exit__(
@@ -45,8 +50,16 @@ class Progress:
             self._curves.close()
 
     def advance(self, num_done: int) -> None:
-        """Move the bar."""
+        """Move the bar; where there is none, say at least once a minute how far the run has come."""
         self._bar.update(self._task, completed=num_done)
+        if self._num_before is None:
+            self._num_before = num_done - 1
+        now = time.monotonic()
+        if self._console.is_terminal or not self._is_shown or now - self._said_at < SECONDS_OF_SILENCE:
+            return
+        pace_s = (now - self._begun_at) / (num_done - self._num_before)
+        left = time_left(pace_s * (self._num_updates - num_done))
+        self._say(f"update {num_done}/{self._num_updates}  {left} left")
 
     def report(self, row: Mapping[str, int | float]) -> None:
         """Show the newest means: a row of metrics.jsonl."""
@@ -70,6 +83,7 @@ class Progress:
             self._console.print(f"[yellow]warning[/] {escape(text)}", highlight=False, soft_wrap=True)
 
     def _say(self, text: str) -> None:
+        self._said_at = time.monotonic()
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

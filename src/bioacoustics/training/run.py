@@ -1,6 +1,7 @@
 """Run: everything around the updates of one training: its logs, validations, saves and its way back."""
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from bioacoustics.objectives.objective import Objective
 from bioacoustics.training.acceleration import Device, Precision
 from bioacoustics.training.checkpoint import CheckpointConfig, Checkpoints
 from bioacoustics.training.health import HealthConfig, check_health
+from bioacoustics.training.interruption import Wish
 from bioacoustics.training.learner import Learner
 from bioacoustics.training.metrics import MetricsFile, Row
 from bioacoustics.training.optimizer import OptimizerConfig, learning_rate
@@ -93,6 +95,7 @@ class Run:
         self._all_problems = self.problems  # of all processes, as of the last save
         self.best: Best | None = None
         self.num_done, self.num_validated = 0, 0  # updates
+        self.saved_at = time.monotonic()
         self.pace = Pace(config.data.rows_per_update(accelerator.num_processes), windows.window_s)
 
     def begin(
@@ -139,8 +142,16 @@ class Run:
             self.problems.add(batch.problems)
             yield batch
 
-    def look_after(self, num_done: int, *, is_stopped: bool) -> None:
+    def wish(self) -> Wish:
+        """Save by the clock, too: where an update takes minutes, many of them are too much to lose."""
+        if not self.is_main or time.monotonic() - self.saved_at < 60 * self.config.checkpoint.save_minutes:
+            return Wish.GO_ON
+        self.saved_at = time.monotonic()  # wished for, and acted on a little later
+        return Wish.SAVE
+
+    def look_after(self, num_done: int, decision: Wish) -> None:
         """Log, validate and save where it is time to."""
+        is_stopped = decision is Wish.STOP
         self.num_done = num_done
         self.progress.advance(num_done)
         is_end = num_done == self.num_updates
@@ -148,7 +159,7 @@ class Run:
             self._log()
         if not is_stopped:
             self._validate_if_due()
-        if self.checkpoints.is_due(num_done) or is_stopped or is_end:
+        if self.checkpoints.is_due(num_done) or decision is not Wish.GO_ON or is_end:
             is_saved = self._save()
             if is_end or is_stopped:  # whoever exits first would be taken for a failure and end the others
                 self._draw()
@@ -235,6 +246,7 @@ class Run:
         return True
 
     def _save(self) -> bool:
+        self.saved_at = time.monotonic()
         learner = self.learner.state_dict()
         problems = self._all_problems = ProblemList()
         for state in gather_object([self.problems.state()]):
