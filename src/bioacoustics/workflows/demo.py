@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from rich.console import Console
 from rich.markup import escape
 
+from bioacoustics.audio.recordings import find_audio_files
 from bioacoustics.data.synthesis import synthesise_dataset
 from bioacoustics.formats.words import Language
 from bioacoustics.training.acceleration import Device
@@ -104,7 +105,7 @@ def _own_data(folder: Path, output_dir: Path, console: Console) -> DemoStory:
         unlabeled_dir=unlabeled,
         audio_dir=audio_dir if has_labels else None,
         labels_csv=labels_csv if has_labels else None,
-        recordings_dir=recordings if recordings.is_dir() else None,
+        recordings_dir=recordings if recordings.is_dir() and find_audio_files(recordings) else None,
     )
     _tell(console, 1, f"Your recordings in {escape(str(folder))}")
     if not has_labels:

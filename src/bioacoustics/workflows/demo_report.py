@@ -2,19 +2,23 @@
 
 import csv
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from bioacoustics.audio.log_mel import LogMel, LogMelConfig
-from bioacoustics.audio.reading import read_recording
+from bioacoustics.audio.reading import UnreadableAudioError, read_segment
 from bioacoustics.audio.recordings import read_header, scan_recordings
+from bioacoustics.audio.segments import Segment
 from bioacoustics.formats.page import Page, Step
 from bioacoustics.formats.words import Language
 from bioacoustics.training.metrics import read_metrics
 
 NUM_EXAMPLES = 6
+EXAMPLE_S = 10.0
 NUM_EVENTS = 12
 
 TEXTS: dict[str, dict[Language, str]] = {
@@ -210,25 +214,34 @@ def _add_sounds(page: Page, story: DemoStory, clips: list[_HeldOutClip], languag
 
     if clips and story.audio_dir is not None:
         one_each = {clip.labels[0]: clip for clip in reversed(clips)}
-        shown = list(one_each.values())[:NUM_EXAMPLES]
-        paths = [story.audio_dir / clip.file for clip in shown]
-        titles = [f"{clip.labels[0]} → {clip.predicted}" for clip in shown]
+        shown = [
+            (story.audio_dir / clip.file, f"{clip.labels[0]} → {clip.predicted}")
+            for clip in one_each.values()
+        ]
     else:
         recordings = scan_recordings(story.unlabeled_dir).recordings
-        paths = [recording.path for recording in recordings[:: max(1, len(recordings) // NUM_EXAMPLES)]]
-        paths = paths[:NUM_EXAMPLES]
-        titles = [path.name for path in paths]
+        step = max(1, len(recordings) // NUM_EXAMPLES)
+        shown = [(recording.path, recording.path.name) for recording in recordings[::step]]
+    readable = ((title, seen) for path, title in shown if (seen := _log_mel_of(path)) is not None)
+    examples = list(islice(readable, NUM_EXAMPLES))
+    if not examples:
+        return
     page.heading(_text("sounds", language))
     page.paragraph(_text("sounds_text", language))
-    pictures = [_log_mel_of(path) for path in paths]
+    titles, pictures = zip(*examples, strict=True)
     page.picture(spectrograms(pictures, titles, language=language), description=", ".join(titles))
 
 
-def _log_mel_of(path: Path) -> np.ndarray:
-    """Log-mel of the first ten seconds of a file."""
+def _log_mel_of(path: Path) -> Float[np.ndarray, "frames mels"] | None:
+    """Log-mel of the first seconds of a file; None where there is nothing to see."""
     config = LogMelConfig.eat()
-    samples = read_recording(read_header(path, path.parent), config.sample_rate_hz).samples
-    samples = samples[: 10 * config.sample_rate_hz]
+    try:
+        start = Segment(read_header(path, path.parent), 0.0, EXAMPLE_S)
+        samples = read_segment(start, config.sample_rate_hz).samples
+    except UnreadableAudioError:
+        return None
+    if len(samples) < config.frame_length:
+        return None
     return LogMel(config).unnormalised(torch.from_numpy(samples)[None])[0].numpy()
 
 
