@@ -3,8 +3,6 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,15 +11,11 @@ import torch
 from jaxtyping import Float
 from pydantic import BaseModel, Field, model_validator
 from rich.console import Console
-from rich.markup import escape
 
-from bioacoustics.audio.containers import printable
 from bioacoustics.audio.log_mel import LogMelConfig
-from bioacoustics.audio.recordings import Recording, UnreadableAudioError, UnreadableFile, read_header
 from bioacoustics.data.augment import AugmentConfig
 from bioacoustics.data.batches import Batch, DataConfig
-from bioacoustics.data.labels import LabelTable, read_labels
-from bioacoustics.data.splits import Split, groups_of, split_by_folds, split_labels
+from bioacoustics.data.labels import LabelTable
 from bioacoustics.data.windows import ClipWindows, class_balanced_weights
 from bioacoustics.models.audio_encoder import AudioClassifier, AudioEncoder
 from bioacoustics.models.eat import EATConfig, EATEncoder, Size
@@ -35,9 +29,8 @@ from bioacoustics.training.optimizer import OptimizerConfig
 from bioacoustics.training.validation import Validation
 from bioacoustics.workflows.assess import HeldOut, assess
 from bioacoustics.workflows.capacity import finetuning_bytes_per_clip, rows_that_fit
+from bioacoustics.workflows.labelled_clips import LabelledClips, SplitConfig, labelled_clips
 from bioacoustics.workflows.survey import BadFiles, Outcome
-
-MAX_WARNINGS = 30
 
 
 class FinetuneConfig(BaseModel, frozen=True, extra="forbid"):
@@ -123,18 +116,6 @@ class FinetuneConfig(BaseModel, frozen=True, extra="forbid"):
         return self
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Clips:
-    """The labelled clips that can be read, and how they are divided."""
-
-    table: LabelTable
-    recordings: tuple[Recording, ...]
-    groups: tuple[str, ...]
-    targets: Float[np.ndarray, "clips classes"]
-    split: Split
-    outcome: Outcome
-
-
 def finetune(config: FinetuneConfig, console: Console) -> Outcome:
     """Fine-tune a pre-trained encoder on a table of labelled clips.
 
@@ -143,7 +124,20 @@ def finetune(config: FinetuneConfig, console: Console) -> Outcome:
     """
     accelerator = accelerator_of(config.device, config.precision)
     quiet = Console(quiet=True) if not accelerator.is_main_process else console
-    clips = _labelled_clips(config, quiet)
+    clips = labelled_clips(
+        config.labels,
+        config.data_dir,
+        split=SplitConfig(
+            validation_share=config.validation_share,
+            folds=config.folds,
+            valid_fold=config.valid_fold,
+            seed=config.seed,
+        ),
+        num_classes=config.num_classes,
+        multi_label=None if config.label_type == "auto" else config.label_type == "multi",
+        bad_files=config.bad_files,
+        console=quiet,
+    )
     objective = _objective(config, clips.table)
     training, held_out = (
         _windows(config, objective, clips, rows, is_training=is_training)
@@ -186,59 +180,6 @@ def finetune(config: FinetuneConfig, console: Console) -> Outcome:
     return clips.outcome
 
 
-def _labelled_clips(config: FinetuneConfig, console: Console) -> _Clips:
-    several = None if config.label_type == "auto" else config.label_type == "multi"
-    table = read_labels(config.labels, config.data_dir, num_classes=config.num_classes, multi_label=several)
-    headers = _headers(table)
-    unusable = [header for header in headers if isinstance(header, UnreadableFile)]
-    if unusable and config.bad_files is BadFiles.STOP:
-        raise ValueError(f"{unusable[0].path} cannot be used: {unusable[0].reason}")
-    readable = [i for i, header in enumerate(headers) if isinstance(header, Recording)]
-    if not readable:
-        raise ValueError(
-            f"none of the {len(headers)} clips of {table.path} can be read, e.g. {unusable[0].reason}"
-        )
-    split = (
-        split_by_folds(table, config.folds, valid_fold=config.valid_fold)
-        if config.folds
-        else split_labels(table, valid_fraction=config.validation_share, seed=config.seed)
-    )
-    for warning in [*table.warnings, *split.warnings][:MAX_WARNINGS]:
-        console.print(f"[yellow]warning[/] {escape(warning)}", highlight=False, soft_wrap=True)
-    outcome = Outcome(unusable=unusable)
-    outcome.show(console)
-    place = {row: position for position, row in enumerate(readable)}
-    console.print(
-        f"{len(readable)} clips, {len(table.vocabulary)} labels, "
-        f"{'several labels a clip' if table.multi_label else 'one label a clip'}",
-        highlight=False,
-    )
-    return _Clips(
-        table=table,
-        recordings=tuple(header for header in headers if isinstance(header, Recording)),
-        groups=tuple(groups_of(table)[i] for i in readable),
-        targets=table.targets()[readable],
-        split=Split(
-            train=tuple(place[i] for i in split.train if i in place),
-            valid=tuple(place[i] for i in split.valid if i in place),
-        ),
-        outcome=outcome,
-    )
-
-
-def _headers(table: LabelTable) -> list[Recording | UnreadableFile]:
-    def header_of(path: Path) -> Recording | UnreadableFile:
-        root = table.audio_dir if path.is_relative_to(table.audio_dir) else path.parent
-        try:
-            return read_header(path, root)
-        except UnreadableAudioError as error:
-            name = printable(path.relative_to(root))
-            return UnreadableFile(path=path, relative_path=name, reason=error.reason)
-
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(header_of, [clip.path for clip in table.clips]))
-
-
 def _objective(config: FinetuneConfig, table: LabelTable) -> Classification:
     torch.manual_seed(config.seed)
     encoder = _encoder(config)
@@ -276,7 +217,7 @@ def _encoder(config: FinetuneConfig) -> AudioEncoder:
 def _windows(
     config: FinetuneConfig,
     objective: Classification,
-    clips: _Clips,
+    clips: LabelledClips,
     rows: Sequence[int],
     *,
     is_training: bool,
@@ -337,7 +278,7 @@ def _predicted(objective: Classification, batch: Batch) -> Float[torch.Tensor, "
     return logits.sigmoid() if classifier.multi_label else logits.softmax(dim=-1)
 
 
-def _settings(config: FinetuneConfig, objective: Classification, clips: _Clips) -> dict[str, Any]:
+def _settings(config: FinetuneConfig, objective: Classification, clips: LabelledClips) -> dict[str, Any]:
     """What must be equal when a run is resumed, beside the loop's own settings."""
     digest = hashlib.sha256(clips.targets.tobytes())
     digest.update(json.dumps([[r.relative_path, r.num_samples] for r in clips.recordings]).encode())
