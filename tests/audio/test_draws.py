@@ -1,5 +1,7 @@
 """Random numbers that are a pure function of (seed, stream, draw id)."""
 
+import shutil
+
 import pytest
 import torch
 
@@ -94,3 +96,14 @@ def test_gpu_gives_the_same_bits() -> None:
     draw_ids = torch.arange(100)
     on_gpu = uniforms(1, Stream.MASK, draw_ids.cuda(), 300).cpu()
     assert torch.equal(on_gpu, uniforms(1, Stream.MASK, draw_ids, 300))
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="torch.compile needs a C++ compiler here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's compiler uses what PyTorch deprecates
+def test_compiled_code_draws_the_same_numbers() -> None:
+    draw_ids = torch.tensor([0, 5, 2**40, 2**62 + 3])
+
+    def doubled(ids: torch.Tensor) -> torch.Tensor:
+        return 2 * uniforms(7, Stream.MASK, ids, 11)
+
+    torch.testing.assert_close(torch.compile(doubled)(draw_ids), doubled(draw_ids), rtol=0, atol=0)

@@ -36,6 +36,8 @@ class Stream(IntEnum):
     SAMPLING = 12
 
 
+# The compiler adds up the 64-bit constants exactly and then cannot write the sum, which must wrap around.
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def uniforms(
     seed: int, stream: int, draw_ids: Int[Tensor, " batch"], count: int
 ) -> Float[Tensor, "batch count"]:
