@@ -1,5 +1,8 @@
 """What fits is estimated from above, but not by much."""
 
+import json
+from pathlib import Path
+
 import psutil
 import pytest
 import torch
@@ -10,9 +13,11 @@ from bioacoustics.data.batches import Batch
 from bioacoustics.models.audio_encoder import AudioEncoder
 from bioacoustics.models.eat import DecoderConfig, EATConfig, EATDecoder, EATEncoder
 from bioacoustics.objectives.masked_latent import MaskedLatent, MaskedLatentConfig
+from bioacoustics.training.acceleration import accelerator_of
 from bioacoustics.workflows.capacity import (
     finetuning_bytes_per_clip,
     pretraining_bytes_per_clip,
+    rows_at_a_time,
     rows_that_fit,
 )
 
@@ -64,3 +69,17 @@ def test_a_batch_is_halved_until_it_fits() -> None:
     assert rows_that_fit(free // 100, 96, module, 8) in {3, 6, 12}
     assert rows_that_fit(free * 10, 96, module, 1) == 1
     assert rows_that_fit(free // 10, 7, module, 1) in {4, 2}
+
+
+def test_a_resumed_run_keeps_its_rows_where_they_fit(tmp_path: Path) -> None:
+    """Else memory that has become free would change the order of sums, and with it the last bits."""
+    module, accelerator = nn.Linear(4, 4), accelerator_of("cpu", "no")
+    assert rows_at_a_time(1, 96, module, accelerator, tmp_path) == 96
+    record = {"training": {"data": {"batch_size": 96, "micro_batch_size": 24}}}
+    (tmp_path / "config.json").write_text(json.dumps(record))
+    assert rows_at_a_time(1, 96, module, accelerator, tmp_path) == 96  # nothing was saved yet
+    (tmp_path / "run_state.pt").touch()
+    assert rows_at_a_time(1, 96, module, accelerator, tmp_path) == 24
+    assert rows_at_a_time(1, 48, module, accelerator, tmp_path) == 48  # another split of the updates
+    free = psutil.virtual_memory().available
+    assert rows_at_a_time(free * 10, 96, module, accelerator, tmp_path) == 1

@@ -1,8 +1,12 @@
 """Capacity: how many windows at a time fit into the memory of the processor."""
 
+import json
 import os
+from pathlib import Path
 
 import psutil
+from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import nn
 
 from bioacoustics.models.eat import EATConfig
@@ -37,6 +41,21 @@ def finetuning_bytes_per_clip(encoder: EATConfig, target_length: int) -> int:
     return _encoder_floats(encoder, num_patches) * BYTES_PER_FLOAT
 
 
+def rows_at_a_time(
+    bytes_per_row: int, batch_size: int, module: nn.Module, accelerator: Accelerator, save_dir: Path
+) -> int:
+    """How many rows each process learns from at a time: what fits, the same in all processes.
+
+    And the same as when the run in `save_dir` was started before, where that still fits: otherwise a run that
+    is resumed while the machine has more memory free would add its gradients up in another order, and draw
+    drop path anew.
+    """
+    rows = rows_that_fit(bytes_per_row, batch_size, module, accelerator.num_processes)
+    wish = min(rows, _rows_of_earlier_start(save_dir, batch_size) or batch_size)
+    choices: list[int] = gather_object([wish])
+    return min(choices)
+
+
 def rows_that_fit(bytes_per_row: int, batch_size: int, module: nn.Module, num_processes: int) -> int:
     """The largest part of a batch, halving, that leaves room for everything else on this machine."""
     processes_here = int(os.environ.get("LOCAL_WORLD_SIZE", str(num_processes)))
@@ -47,6 +66,15 @@ def rows_that_fit(bytes_per_row: int, batch_size: int, module: nn.Module, num_pr
     while rows > 1 and rows * bytes_per_row > free:
         rows = (rows + 1) // 2
     return rows
+
+
+def _rows_of_earlier_start(save_dir: Path, batch_size: int) -> int | None:
+    path = save_dir / "config.json"
+    if not (save_dir / "run_state.pt").exists() or not path.exists():
+        return None
+    data = json.loads(path.read_text(encoding="utf-8"))["training"]["data"]
+    rows: int | None = data["micro_batch_size"]
+    return rows if data["batch_size"] == batch_size else None
 
 
 def _encoder_floats(encoder: EATConfig, num_patches: int) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from jaxtyping import Float
 from pydantic import BaseModel, Field, model_validator
 from rich.console import Console
@@ -28,7 +29,7 @@ from bioacoustics.training.loop import LoopConfig, TrainingConfig, train
 from bioacoustics.training.optimizer import OptimizerConfig
 from bioacoustics.training.validation import Validation
 from bioacoustics.workflows.assess import HeldOut, assess
-from bioacoustics.workflows.capacity import finetuning_bytes_per_clip, rows_that_fit
+from bioacoustics.workflows.capacity import finetuning_bytes_per_clip, rows_at_a_time
 from bioacoustics.workflows.labelled_clips import LabelledClips, SplitConfig, labelled_clips
 from bioacoustics.workflows.survey import BadFiles, Outcome
 
@@ -154,9 +155,7 @@ def finetune(config: FinetuneConfig, console: Console) -> Outcome:
         objective,
         training,
         config.save_dir,
-        _training_config(
-            config, objective, len(training), accelerator.device.type, accelerator.num_processes
-        ),
+        _training_config(config, objective, len(training), accelerator),
         write_model=lambda path: write_bundle(bundle_of_classifier(objective.classifier), path),
         validation=validation if len(held_out) else None,
         weights=class_balanced_weights(clips.targets[list(clips.split.train)])
@@ -235,13 +234,13 @@ def _windows(
 
 
 def _training_config(
-    config: FinetuneConfig, objective: Classification, num_clips: int, device_type: str, num_processes: int
+    config: FinetuneConfig, objective: Classification, num_clips: int, accelerator: Accelerator
 ) -> TrainingConfig:
     micro_batch_size = config.micro_batch_size
-    if micro_batch_size is None and device_type == "cpu":
+    if micro_batch_size is None and accelerator.device.type == "cpu":
         needed = finetuning_bytes_per_clip(objective.classifier.encoder.config, config.target_length)
-        micro_batch_size = rows_that_fit(needed, config.batch_size, objective, num_processes)
-    rows_per_update = config.batch_size * config.update_freq * num_processes
+        micro_batch_size = rows_at_a_time(needed, config.batch_size, objective, accelerator, config.save_dir)
+    rows_per_update = config.batch_size * config.update_freq * accelerator.num_processes
     num_updates = config.num_updates or max(1, round(config.epochs * num_clips / rows_per_update))
     warmup = config.warmup_updates if config.warmup_updates is not None else num_updates // 10
     return TrainingConfig(

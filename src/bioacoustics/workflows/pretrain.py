@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from accelerate import Accelerator
 from pydantic import BaseModel, Field
 from rich.console import Console
 
@@ -34,7 +35,7 @@ from bioacoustics.training.health import HealthConfig
 from bioacoustics.training.loop import LoopConfig, TrainingConfig, train
 from bioacoustics.training.optimizer import OptimizerConfig
 from bioacoustics.training.validation import Validation
-from bioacoustics.workflows.capacity import pretraining_bytes_per_clip, rows_that_fit
+from bioacoustics.workflows.capacity import pretraining_bytes_per_clip, rows_at_a_time
 from bioacoustics.workflows.normalisation import measured_normalisation
 from bioacoustics.workflows.survey import BadFiles, Outcome, survey
 
@@ -126,9 +127,7 @@ def pretrain(config: PretrainConfig, console: Console) -> Outcome:
     objective = _objective(config, training, quiet)
     windows = _windows(config, objective, training, jitters=True)
     held_out_windows = _windows(config, objective, held_out, jitters=False)
-    training_config = _training_config(
-        config, objective, len(windows), accelerator.device.type, accelerator.num_processes
-    )
+    training_config = _training_config(config, objective, len(windows), accelerator)
     rows = training_config.data.rows_per_update(accelerator.num_processes)
     num_updates = training_config.optimizer.num_updates
     quiet.print(
@@ -260,14 +259,14 @@ def _windows(
 
 
 def _training_config(
-    config: PretrainConfig, objective: MaskedLatent, num_windows: int, device_type: str, num_processes: int
+    config: PretrainConfig, objective: MaskedLatent, num_windows: int, accelerator: Accelerator
 ) -> TrainingConfig:
     micro_batch_size = config.micro_batch_size
-    if micro_batch_size is None and device_type == "cpu":
+    if micro_batch_size is None and accelerator.device.type == "cpu":
         # A processor has no error to catch when memory runs out: the system kills the process. So we count.
         needed = pretraining_bytes_per_clip(objective, config.target_length)
-        micro_batch_size = rows_that_fit(needed, config.batch_size, objective, num_processes)
-    rows_per_update = config.batch_size * config.update_freq * num_processes
+        micro_batch_size = rows_at_a_time(needed, config.batch_size, objective, accelerator, config.save_dir)
+    rows_per_update = config.batch_size * config.update_freq * accelerator.num_processes
     num_updates = config.num_updates or min(
         max(FEWEST_UPDATES, DEFAULT_PASSES * num_windows // rows_per_update), PUBLISHED_UPDATES
     )
