@@ -64,3 +64,16 @@ def test_problems_are_counted_once_each(tmp_path: Path) -> None:
             ["ñ.wav", "odd", "no", "1"],
         ]
     assert other.unusable_files() == {"a.wav": "broken"}
+
+
+def test_a_damaged_recording_does_not_fill_the_list_with_seconds() -> None:
+    problems = ProblemList()
+    for second in range(100):
+        problems.add(
+            (Problem("a.wav", f"no sound from {second} s", is_unusable=True), Problem("a.wav", "hums"))
+        )
+    assert list(problems.counts.values()) == [1, 100, 1, 1, 1, 96]
+    again = ProblemList()
+    again.merge(problems.state())
+    again.merge(problems.state())
+    assert again.counts == {problem: 2 * times for problem, times in problems.counts.items()}

@@ -252,9 +252,9 @@ def test_windows_that_cannot_be_read_are_replaced_and_listed(
     outcome = run(tmp_path / "run", data, console, model_path=small_model, validation_share=0.0)
     with (tmp_path / "run" / "problems.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    left_out = {Path(row["path"]).name for row in rows if row["was_left_out"] == "yes"}
+    left_out = {row["path"] for row in rows if row["was_left_out"] == "yes"}
     assert left_out == {"[dead].flac", "text.wav"}
-    assert {file.path.name for file in outcome.unusable} == left_out
+    assert {file.relative_path for file in outcome.unusable} == left_out
     assert "text.wav: it is a text file, not sound" in said()
     assert "[dead].flac: no sound can be decoded" in said()
     assert [row["update"] for row in read_metrics(tmp_path / "run")] == [2, 4]

@@ -72,8 +72,8 @@ class BatchLoader:
             index = self._plan.replacement_of(draw_id, attempt)
         raise ValueError(
             f"{MAX_REPLACEMENTS} windows in a row could not be read; the last was {problems[-1].path}: "
-            f"{problems[-1].reason}. problems.csv in the run folder lists them; `bioacoustics doctor` shows "
-            "which decoders are missing"
+            f"{problems[-1].reason}. Remove or repair such files; `bioacoustics doctor` shows which decoders "
+            "are missing"
         )
 
     def _judge(self, batch: Batch) -> None:

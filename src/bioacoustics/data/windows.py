@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from bioacoustics.audio.draws import Stream, uniform
-from bioacoustics.audio.reading import Channel, Finding, Reading, read_segment
+from bioacoustics.audio.reading import Channel, Finding, Reading, UnreadableAudioError, read_segment
 from bioacoustics.audio.recordings import Recording
 from bioacoustics.audio.segments import Segment, SegmentIndex, jittered
 
@@ -98,7 +99,7 @@ class SegmentWindows:
         if self._max_jitter_s > 0:
             share = 2 * uniform(self._seed, Stream.JITTER, draw_id, 1)[0] - 1
             segment = jittered(segment, share * self._max_jitter_s)
-        reading = read_segment(segment, self._sample_rate_hz, self._channel)
+        reading = _reading_of(segment, self._sample_rate_hz, self._channel)
         return Window(samples=reading.samples[: self.num_samples], problems=_problems(segment, reading))
 
 
@@ -145,7 +146,7 @@ class ClipWindows:
         """Read the clip, cropped to the window."""
         recording = self._recordings[index]
         segment = Segment(recording, self._start_s(recording, draw_id), self.window_s)
-        reading = read_segment(segment, self._sample_rate_hz, self._channel)
+        reading = _reading_of(segment, self._sample_rate_hz, self._channel)
         return Window(
             samples=reading.samples[: self.num_samples],
             target=None if self._targets is None else self._targets[index],
@@ -175,6 +176,14 @@ def class_balanced_weights(targets: Float[np.ndarray, "clips classes"]) -> Float
         return np.ones(len(targets))
     weights[weights == 0] = weights[weights > 0].min()
     return weights
+
+
+def _reading_of(segment: Segment, sample_rate_hz: int, channel: Channel) -> Reading:
+    """Read a window; an error names the recording as all lists do, by its place in the searched folder."""
+    try:
+        return read_segment(segment, sample_rate_hz, channel)
+    except UnreadableAudioError as error:
+        raise UnreadableAudioError(Path(segment.recording.relative_path), error.reason) from error
 
 
 def _problems(segment: Segment, reading: Reading) -> tuple[Problem, ...]:

@@ -28,6 +28,7 @@ _PACKAGES = (
     "safetensors",
     "scikit-learn",
 )
+_MAX_REASONS = 5
 
 
 def write_json(content: object, path: Path) -> None:
@@ -68,15 +69,20 @@ def git_state(folder: Path) -> dict[str, Any] | None:
 
 
 class ProblemList:
-    """Recordings that made trouble, each reason once with its count."""
+    """Recordings that made trouble, each reason once with its count, and few reasons for each recording.
+
+    Reasons name the second where a window begins, which is another one at every draw: a long run over a
+    damaged recording would else list hundreds of thousands.
+    """
 
     def __init__(self) -> None:
         self.counts: dict[Problem, int] = {}
+        self._alike: dict[tuple[str, bool], list[Problem]] = {}
 
     def add(self, problems: tuple[Problem, ...]) -> None:
         """Count problems as they come."""
         for problem in problems:
-            self.counts[problem] = self.counts.get(problem, 0) + 1
+            self._count(problem, 1)
 
     def write(self, path: Path) -> None:
         """Write problems.csv, at once or not at all."""
@@ -99,8 +105,15 @@ class ProblemList:
     def merge(self, state: Iterable[tuple[str, str, bool, int]]) -> None:
         """Add a saved list, or that of another process."""
         for path, reason, is_unusable, times in state:
-            problem = Problem(path, reason, is_unusable)
-            self.counts[problem] = self.counts.get(problem, 0) + times
+            self._count(Problem(path, reason, is_unusable), times)
+
+    def _count(self, problem: Problem, times: int) -> None:
+        alike = self._alike.setdefault((problem.path, problem.is_unusable), [])
+        if problem not in self.counts and len(alike) == _MAX_REASONS:
+            problem = alike[-1]
+        elif problem not in self.counts:
+            alike.append(problem)
+        self.counts[problem] = self.counts.get(problem, 0) + times
 
 
 def _version(package: str) -> str | None:
