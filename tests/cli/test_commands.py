@@ -61,7 +61,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def data(tmp_path: Path) -> Path:
     folder = tmp_path / "data"
     folder.mkdir()
-    soundfile.write(folder / "a.wav", np.random.default_rng(0).normal(0, 0.1, 16_000), 16_000)
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(folder / name, np.random.default_rng(0).normal(0, 0.1, 16_000), 16_000)
     return folder
 
 
@@ -156,7 +157,7 @@ def test_what_is_no_model_is_refused_and_never_run(  # type: ignore[no-untyped-d
     run, tmp_path: Path, data: Path, command: str, kind: str
 ) -> None:
     path = checkpoints(tmp_path)[kind]
-    (tmp_path / "labels.csv").write_text("filename,labels\na.wav,frog\n")
+    (tmp_path / "labels.csv").write_text("filename,labels\na.wav,frog\nb.wav,rain\n")
     flags = {
         "embed": ("--data_dir", data, "--output", tmp_path / "out.csv"),
         "predict": ("--data_dir", data, "--output", tmp_path / "out.csv"),

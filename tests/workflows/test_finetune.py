@@ -418,10 +418,19 @@ def test_unusable_clips_are_named_and_the_rest_is_used(
         run(tmp_path / "stop", sounds, small_model, **changes, bad_files=BadFiles.STOP)
 
 
+def test_one_label_alone_is_nothing_to_learn(
+    tmp_path: Path, sounds: SyntheticDataset, small_model: Path
+) -> None:
+    labels = table(tmp_path / "labels.csv", [(name, "frog") for name, _ in labelled(sounds)])
+    with pytest.raises(ValueError, match=r"every clip has the one label 'frog'.*add clips of anything else"):
+        run(tmp_path / "run", sounds, small_model, labels=labels)
+
+
 def test_nothing_usable_is_an_error(tmp_path: Path, sounds: SyntheticDataset, small_model: Path) -> None:
     (tmp_path / "a.wav").write_text("not sound")
-    labels = table(tmp_path / "labels.csv", [("a.wav", "frog")])
-    with pytest.raises(ValueError, match=r"none of the 1 clips of .* can be read, e\.g\. it is a text file"):
+    (tmp_path / "b.wav").touch()
+    labels = table(tmp_path / "labels.csv", [("a.wav", "frog"), ("b.wav", "rain")])
+    with pytest.raises(ValueError, match=r"none of the 2 clips of .* can be read, e\.g\. it is a text file"):
         run(tmp_path / "run", sounds, small_model, labels=labels, data_dir=tmp_path)
 
 

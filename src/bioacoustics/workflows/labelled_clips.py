@@ -1,5 +1,6 @@
 """Labelled clips: a table of labels joined with the recordings that can be read, divided by recording."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,7 @@ def labelled_clips(
         ValueError: The table contradicts itself, or no clip can be used.
     """
     table = read_labels(labels, audio_dir, num_classes=num_classes, multi_label=multi_label)
+    _check_there_is_a_choice(table)
     headers = _headers(table)
     unusable = [header for header in headers if isinstance(header, UnreadableFile)]
     if unusable and bad_files is BadFiles.STOP:
@@ -67,10 +69,10 @@ def labelled_clips(
             f"none of the {len(headers)} clips of {table.path} can be read, e.g. {unusable[0].reason}"
         )
     sides = _divided(table, split)
-    for warning in [*table.warnings, *sides.warnings][:MAX_WARNINGS]:
-        console.print(f"[yellow]warning[/] {escape(warning)}", highlight=False, soft_wrap=True)
+    _warn([*table.warnings, *sides.warnings], console)
     outcome = Outcome(unusable=unusable)
     outcome.show(console)
+    groups = groups_of(table)
     place = {row: position for position, row in enumerate(readable)}
     console.print(
         f"{len(readable)} clips, {len(table.vocabulary)} labels, "
@@ -80,7 +82,7 @@ def labelled_clips(
     return LabelledClips(
         table=table,
         recordings=tuple(header for header in headers if isinstance(header, Recording)),
-        groups=tuple(groups_of(table)[i] for i in readable),
+        groups=tuple(groups[i] for i in readable),
         targets=table.targets()[readable],
         split=Split(
             train=tuple(place[i] for i in sides.train if i in place),
@@ -88,6 +90,21 @@ def labelled_clips(
         ),
         outcome=outcome,
     )
+
+
+def _check_there_is_a_choice(table: LabelTable) -> None:
+    if len(table.vocabulary) == 1:
+        raise ValueError(
+            f"{table.path}: every clip has the one label {table.vocabulary[0]!r}, so there is nothing "
+            "to tell it from; add clips of anything else, for example with the label background"
+        )
+
+
+def _warn(warnings: Sequence[str], console: Console) -> None:
+    for warning in warnings[:MAX_WARNINGS]:
+        console.print(f"[yellow]warning[/] {escape(warning)}", highlight=False, soft_wrap=True)
+    if len(warnings) > MAX_WARNINGS:
+        console.print(f"[yellow]warning[/] ... and {len(warnings) - MAX_WARNINGS} more like these")
 
 
 def _divided(table: LabelTable, split: SplitConfig) -> Split:
