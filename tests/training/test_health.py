@@ -33,3 +33,11 @@ def test_many_skipped_updates_are_an_error() -> None:
     check_health(HealthConfig(max_skipped_in_a_row=3), row(5) | {"num_skipped_in_a_row": 2.0}, 10)
     with pytest.raises(DivergedError, match="last 3 updates until update 5 were not finite"):
         check_health(HealthConfig(max_skipped_in_a_row=3), row(5) | {"num_skipped_in_a_row": 3.0}, 10)
+
+
+def test_half_of_a_short_run_is_many() -> None:
+    for num_skipped, num_updates in ((2.0, 2), (2.0, 4), (9.0, 20), (49.0, 400_000)):
+        check_health(HealthConfig(), row(4) | {"num_skipped_in_a_row": num_skipped}, num_updates)
+    for num_skipped, num_updates in ((3.0, 4), (10.0, 20), (50.0, 400_000)):
+        with pytest.raises(DivergedError):
+            check_health(HealthConfig(), row(4) | {"num_skipped_in_a_row": num_skipped}, num_updates)

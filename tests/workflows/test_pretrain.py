@@ -272,6 +272,14 @@ def test_bad_files_can_stop_a_run_before_it_begins(tmp_path: Path, small_model: 
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_that_diverged_does_not_end_well(
+    tmp_path: Path, sounds: SyntheticDataset, small_model: Path
+) -> None:
+    changes: dict[str, Any] = {"model_path": small_model, "learning_rate": 1e30, "num_updates": 8}
+    with pytest.raises(ValueError, match=r"were not finite.*Lower --learning_rate"):
+        run(tmp_path, sounds.unlabeled_dir, **changes)
+
+
 def test_every_window_unreadable_is_an_error_that_says_why(
     tmp_path: Path, sounds: SyntheticDataset, small_model: Path
 ) -> None:

@@ -43,7 +43,9 @@ def check_health(config: HealthConfig, row: Mapping[str, int | float], num_updat
         CollapseError: Targets or predictions hardly vary.
         DivergedError: No update has moved the weights for long.
     """
-    if row["num_skipped_in_a_row"] >= config.max_skipped_in_a_row:
+    # A short run has not so many updates to lose; loss scaling of fp16 may cost the first few of any.
+    most_skipped = min(config.max_skipped_in_a_row, max(3, num_updates // 2))
+    if row["num_skipped_in_a_row"] >= most_skipped:
         raise DivergedError(
             f"The gradients of the last {row['num_skipped_in_a_row']:.0f} updates until update "
             f"{row['update']} were not finite, so none of them moved the weights. Lower --learning_rate, "
