@@ -27,6 +27,7 @@ from bioacoustics.training.validation import Evaluation, Validation, evaluate
 LOWEST_PROBABILITY = 1e-7
 TEMPERATURES = (0.05, 20.0)
 NUM_SHOWN_CLASSES = 15
+MANY_CELLS = 200_000  # clips x labels
 Probabilities = Float[np.ndarray, "clips classes"]
 
 
@@ -228,8 +229,9 @@ def _show(
     wanted: dict[str, Callable[[Int[np.ndarray, " drawn"]], float]] = {"mAP": mean_average_precision}
     if not multi_label:
         wanted = {"accuracy": share_right, **wanted}
+    num_draws = 1000 if targets.size < MANY_CELLS else 200  # a minute and more otherwise
     for name, score in wanted.items():
-        low, high = bootstrap_interval(score, groups)
+        low, high = bootstrap_interval(score, groups, num_draws=num_draws)
         value = score(np.arange(len(targets)))
         # Where most classes have one recording, a draw without it loses the class: that is another mean.
         is_telling = low <= value <= high
