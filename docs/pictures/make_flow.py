@@ -1,9 +1,10 @@
-"""Draw the flow picture of both READMEs: `python docs/pictures/make_flow.py` writes flow.en.svg and flow.es.svg."""
+"""Draw the flow picture of both READMEs, flow.en.svg and flow.es.svg: `python docs/pictures/make_flow.py`."""
 
 from pathlib import Path
 
 BOX = (
-    '<rect x="{x}" y="{y}" width="{w}" height="{h}" rx="10" fill="{fill}" stroke="{stroke}" stroke-width="1.5"/>'
+    '<rect x="{x}" y="{y}" width="{w}" height="{h}" rx="10" '
+    'fill="{fill}" stroke="{stroke}" stroke-width="1.5"/>'
 )
 INK, PAPER = "#1d2b36", "#ffffff"
 SOUND, LEARN, USE = ("#e8f1ea", "#3b7a57"), ("#fdf1dd", "#b7791f"), ("#e6eef8", "#2b5c9e")
@@ -50,7 +51,9 @@ def box(x: int, y: int, w: int, h: int, colours: tuple[str, str], lines: tuple[s
 
 def arrow(points: str, label: str = "", at: tuple[int, int] = (0, 0)) -> str:
     """A line with a head, and words beside it."""
-    line = f'<polyline points="{points}" fill="none" stroke="{INK}" stroke-width="1.8" marker-end="url(#head)"/>'
+    line = (
+        f'<polyline points="{points}" fill="none" stroke="{INK}" stroke-width="1.8" marker-end="url(#head)"/>'
+    )
     if not label:
         return line
     return line + (
