@@ -1,11 +1,10 @@
 """Random numbers that are a pure function of (seed, stream, draw id)."""
 
-import shutil
-
 import pytest
 import torch
 
 from bioacoustics.audio.draws import Stream, permuted, seed_of, uniform, uniforms
+from bioacoustics.training.acceleration import why_not_compiled
 
 
 def test_first_output_is_the_published_splitmix64() -> None:
@@ -98,9 +97,10 @@ def test_gpu_gives_the_same_bits() -> None:
     assert torch.equal(on_gpu, uniforms(1, Stream.MASK, draw_ids, 300))
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="torch.compile needs a C++ compiler here")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's compiler uses what PyTorch deprecates
 def test_compiled_code_draws_the_same_numbers() -> None:
+    if reason := why_not_compiled("cpu"):
+        pytest.skip(reason)
     draw_ids = torch.tensor([0, 5, 2**40, 2**62 + 3])
 
     def doubled(ids: torch.Tensor) -> torch.Tensor:

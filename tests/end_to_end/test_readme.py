@@ -156,7 +156,13 @@ class Workplace:
     def make(self, words: list[str]) -> None:
         """What make would run, tried at once: `make test` within the tests would never end."""
         told = subprocess.run(
-            ["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=True
+            ["make", "-n", "--no-print-directory", *words[1:]],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+            # `make test` hands its own flags on to every make below it.
+            env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")},
         )
         python, *recipe = shlex.split(told.stdout.splitlines()[-1])
         assert python == ".venv/bin/python"

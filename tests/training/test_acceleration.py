@@ -1,7 +1,9 @@
+import sys
+
 import pytest
 import torch
 
-from bioacoustics.training.acceleration import accelerator_of
+from bioacoustics.training.acceleration import accelerator_of, why_not_compiled
 
 
 def test_processor_takes_float32_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,3 +25,12 @@ def test_processes_that_would_train_alone_are_refused(monkeypatch: pytest.Monkey
     monkeypatch.setenv("WORLD_SIZE", "2")  # as if torchrun had started two, but this one knows no partner
     with pytest.raises(AssertionError, match="train on its own"):
         accelerator_of("cpu", "no")
+
+
+def test_what_keeps_the_compiler_from_working_is_said_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert why_not_compiled("cuda") is None
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert "needs a C++ compiler" in str(why_not_compiled("cpu"))
+    monkeypatch.setenv("CXX", sys.executable)
+    monkeypatch.setattr(torch, "__file__", "/home/ñandú/mis grabaciones/torch/__init__.py")
+    assert "folder with a space" in str(why_not_compiled("cpu"))

@@ -1,7 +1,6 @@
 import io
 import json
 import math
-import shutil
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ from toy import Toy, ToyWindows, fingerprint, training_config
 
 from bioacoustics.data.batches import Batch, DataConfig
 from bioacoustics.objectives.objective import Losses
+from bioacoustics.training.acceleration import why_not_compiled
 from bioacoustics.training.health import CollapseError, DivergedError, HealthConfig
 from bioacoustics.training.loop import LoopConfig, TrainingConfig, TrainingResult, train
 from bioacoustics.training.metrics import read_metrics
@@ -231,8 +231,8 @@ def test_bf16_and_tensorboard(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_compiled_run_gives_the_same_numbers(tmp_path: Path) -> None:
-    if shutil.which("c++") is None:
-        pytest.skip("torch.compile needs a C++ compiler, and there is none")
+    if reason := why_not_compiled("cpu"):
+        pytest.skip(reason)
     script = str(Path(__file__).with_name("toy.py"))
     ends = []
     for name, flags in (("eager", []), ("compiled", ["--compiles"])):

@@ -1,6 +1,7 @@
 """Acceleration: the processes, the device and the precision of a run."""
 
 import os
+import shutil
 from typing import Literal, cast
 
 import torch
@@ -39,6 +40,22 @@ def accelerator_of(device: Device, precision: Precision) -> Accelerator:
         GradScalerKwargs(init_scale=128.0),  # EAT's; it grows by itself
     ]
     return Accelerator(mixed_precision=precision, kwargs_handlers=handlers)
+
+
+def why_not_compiled(device_type: str) -> str | None:
+    """What keeps torch.compile from working on this machine, or None; asked before a run, not amid it."""
+    if device_type != "cpu":
+        return None
+    if shutil.which(os.environ.get("CXX", "cl" if os.name == "nt" else "c++")) is None:
+        return (
+            "torch.compile needs a C++ compiler, and there is none here: install one, or leave out --compile"
+        )
+    if any(character.isspace() for character in torch.__file__):
+        return (
+            "torch.compile cannot link where PyTorch itself lies in a folder with a space "
+            f"({torch.__file__}): use an environment in another folder, or leave out --compile"
+        )
+    return None
 
 
 def _fastest_precision(device_type: str) -> Precision:

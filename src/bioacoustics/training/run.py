@@ -15,7 +15,7 @@ from rich.console import Console
 from bioacoustics.data.batches import Batch, DataConfig, UpdatePlan
 from bioacoustics.data.windows import Problem, Windows
 from bioacoustics.objectives.objective import Objective
-from bioacoustics.training.acceleration import Device, Precision
+from bioacoustics.training.acceleration import Device, Precision, why_not_compiled
 from bioacoustics.training.checkpoint import CheckpointConfig, Checkpoints
 from bioacoustics.training.health import HealthConfig, check_health
 from bioacoustics.training.interruption import Wish
@@ -121,6 +121,8 @@ class Run:
         if state is not None:
             self.objective.load_state_dict(state["learner"]["objective"])
         if config.loop.compiles:
+            if reason := why_not_compiled(self.accelerator.device.type):
+                raise ValueError(reason)
             self.objective.compile()
         self.learner = Learner(
             self.objective, config.optimizer, plan, self.accelerator, seed=config.loop.seed
