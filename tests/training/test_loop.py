@@ -74,7 +74,7 @@ def test_run_learns_and_leaves_a_whole_folder(tmp_path: Path) -> None:
     assert config["workflow"] == "toy"
     assert TrainingConfig.model_validate(config["training"]) == training_config(200, log_every=20)
     assert config["decisive"]["data"] == {"num_windows": 37, "rows_per_update": 6, "is_weighted": False}
-    assert (result.num_updates, result.best, result.num_unusable_files) == (200, None, 0)
+    assert (result.num_updates, result.best, len(result.unusable)) == (200, None, 0)
     assert result.elapsed_s == pytest.approx(rows[-1]["elapsed_s"])
     assert "update 200/200  loss" in said
 
@@ -167,7 +167,7 @@ def test_best_model_is_the_one_with_the_best_validation(tmp_path: Path) -> None:
 
 def test_windows_that_cannot_be_read_are_listed(tmp_path: Path) -> None:
     _, result, _ = train_toy(tmp_path, windows=ToyWindows(broken=(3, 30)))
-    assert result.num_unusable_files == 2
+    assert len(result.unusable) == 2
     lines = (tmp_path / "problems.csv").read_text().splitlines()
     assert lines[0] == "path,problem,was_left_out,times"
     assert [line.rpartition(",")[0] for line in lines[1:]] == [

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel, Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from bioacoustics.audio.draws import Stream, seed_of, uniforms
 from bioacoustics.data.batches import Batch
@@ -205,16 +205,7 @@ class MaskedLatent(Objective):
     ) -> list[Float[Tensor, "batch tokens dim"]]:
         if self.config.target_source == "mlp":
             return list(self.teacher.encode(patches, collect_mlp_outputs=True).mlp_outputs)
-        outputs: list[Tensor] = []
-
-        def keep(_block: nn.Module, _inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
-            outputs.append(output[0])
-
-        hooks = [block.register_forward_hook(keep) for block in self.teacher.blocks]
-        self.teacher.encode(patches)
-        for hook in hooks:
-            hook.remove()
-        return outputs
+        return list(self.teacher.encode(patches, collect_block_outputs=True).block_outputs)
 
     def _normalised(self, layer: Float[Tensor, "batch patches dim"]) -> Float[Tensor, "batch patches dim"]:
         match self.config.target_layer_norm:

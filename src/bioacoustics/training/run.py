@@ -60,11 +60,6 @@ class TrainingResult:
     elapsed_s: float
     unusable: Mapping[str, str]  # files that were left out, wholly or in part, and why
 
-    @property
-    def num_unusable_files(self) -> int:
-        """Files that were left out, wholly or in part."""
-        return len(self.unusable)
-
 
 class Run:
     """One process of a run: what surrounds the updates."""

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -258,6 +259,8 @@ def _write_csv(path: Path, columns: list[str], rows: list[list[object]]) -> None
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(columns)
-    table.writerows([cell if cell == cell else "" for cell in row] for row in rows)  # noqa: PLR0124 -- NaN
+    table.writerows(
+        ["" if isinstance(cell, float) and math.isnan(cell) else cell for cell in row] for row in rows
+    )
     with atomic_write(path) as file:
         file.write(text.getvalue().encode())
