@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bioacoustics.audio.reading import Finding
 from bioacoustics.audio.recordings import Recording, Scan, UnreadableFile, scan_recordings
+from bioacoustics.data.choice import choose
 from bioacoustics.data.windows import Problem
 from bioacoustics.models.writing import atomic_write
 
@@ -102,8 +103,9 @@ def survey(data_dir: Path, console: Console, bad_files: BadFiles = BadFiles.REPO
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("reading headers", total=None)
+        choice = choose(data_dir)
         scan = scan_recordings(
-            data_dir, on_file=lambda done, total: progress.update(task, completed=done, total=total)
+            choice.root, paths=choice.paths, on_file=lambda done, total: progress.update(task, completed=done, total=total)
         )
     hours = scan.duration_s / 3600
     rate = (len(scan.recordings) + len(scan.unreadable)) / max(scan.elapsed_s, 1e-9)
