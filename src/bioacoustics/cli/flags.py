@@ -22,6 +22,7 @@ def command_of(config_type: type[Config], run: Callable[[Config], None]) -> Call
     """A function that typer can register: one flag per field of `config_type`, named exactly like the field.
 
     The description of a field is its help, its default the flag's default; a field without one is required.
+    A field with `json_schema_extra={"positional": True}` is given by its place and not by its name.
     """
 
     def command(**values: object) -> None:
@@ -53,7 +54,9 @@ def explain(error: ValidationError) -> str:
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     flags = [f"--{name}/--no_{name}"] if field.annotation is bool else [f"--{name}"]
     default = inspect.Parameter.empty if field.is_required() else field.get_default(call_default_factory=True)
-    option = typer.Option(*flags, help=escape(field.description or ""), show_default=default is not None)
+    shown: dict[str, Any] = {"help": escape(field.description or ""), "show_default": default is not None}
+    is_positional = field.json_schema_extra == {"positional": True}
+    option = typer.Argument(metavar=name.upper(), **shown) if is_positional else typer.Option(*flags, **shown)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
