@@ -16,7 +16,7 @@ _MAGIC = frozenset("*?[")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The files, named relative to `root`; `paths` is None where all below `root`, or `root` itself, is meant."""
+    """The files, named relative to `root`; without `paths` all below `root`, or `root` itself, is meant."""
 
     root: Path
     paths: tuple[Path, ...] | None = None
@@ -65,7 +65,8 @@ def _listed(path: Path) -> Choice:
     column = next((name for name in FILE_COLUMNS if name in table.columns), None)
     if column is None:
         raise ValueError(
-            f"{path}, row 1: the columns are {', '.join(table.columns)}, but one must be filename, file or path"
+            f"{path}, row 1: the columns are {', '.join(table.columns)}, "
+            "but one must be filename, file or path"
         )
     names = dict.fromkeys(row.cells[column] for row in table.rows if row.cells[column])
     if not names:

@@ -89,14 +89,19 @@ class Store:
     def state(self, key: str, value: object) -> None:
         """Note a fact; it takes the place of an older one."""
         text = json.dumps(value, ensure_ascii=False)
-        self.upsert("about", pa.Table.from_pylist([{"key": key, "value": text}], FIXED_SCHEMAS["about"]), "key")
+        row = pa.Table.from_pylist([{"key": key, "value": text}], FIXED_SCHEMAS["about"])
+        self.upsert("about", row, "key")
 
     def make_windows(self, dim: int) -> None:
         """Make the table of windows for embeddings of `dim` numbers; nothing happens if there is one."""
         self._connection.create_table("windows", schema=windows_schema(dim), exist_ok=True)
 
-    def upsert(self, name: str, rows: pa.Table, key: str = "id") -> None:
-        """Add rows in one commit; those whose key exists take the place of the old ones."""
+    def drop(self, name: str) -> None:
+        """Throw a whole table away."""
+        self._connection.drop_table(name)
+
+    def upsert(self, name: str, rows: pa.Table, key: str | list[str] = "id") -> None:
+        """Add rows in one commit; those whose key (of one or several columns) exists replace the old ones."""
         if rows.num_rows:
             merge = self.table(name).merge_insert(key).when_matched_update_all()
             merge.when_not_matched_insert_all().execute(rows)

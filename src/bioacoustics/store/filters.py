@@ -1,4 +1,4 @@
-"""Filters: which windows a search looks at, by recording, site, time of day and label, as one SQL condition."""
+"""Filters: which windows a search looks at, by recording, site, time of day and label."""
 
 import re
 from collections.abc import Iterable

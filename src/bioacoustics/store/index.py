@@ -40,8 +40,8 @@ def build_index(store: Store, *, seed: int = 0) -> IndexReport:
     num_windows = store.count("windows")
     if num_windows < FEWEST_WINDOWS:
         raise ValueError(
-            f"{store.location} holds {num_windows} windows: exact search is fast there, and an index pays from "
-            f"{FEWEST_WINDOWS} on"
+            f"{store.location} holds {num_windows} windows: exact search is fast there, "
+            f"and an index pays from {FEWEST_WINDOWS} on"
         )
     table = store.table("windows")
     started = time.perf_counter()

@@ -36,7 +36,7 @@ def add_labels(
     places = store.rows("windows", _PLACE, f"id IN ({', '.join(map(quoted, ids))})").to_pylist()
     unknown = set(ids) - {place["id"] for place in places}
     if unknown:
-        raise ValueError(f"{store.location}: there is no window {sorted(unknown)[0]}")
+        raise ValueError(f"{store.location}: there is no window {min(unknown)}")
     moment = at or datetime.now(UTC)
     rows = [
         {

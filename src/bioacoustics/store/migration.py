@@ -1,11 +1,12 @@
 """Migration: bring the tables of an older store to the schema of this version, step by step."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from bioacoustics.store.schema import SCHEMA_VERSION
 
 
+@runtime_checkable  # so that the tests can check it
 class Tables(Protocol):
     """What a step may use: the store, as `database` makes it."""
 

@@ -9,7 +9,18 @@ from jaxtyping import Float
 
 from bioacoustics.store.database import Store
 
-COLUMNS = ("id", "recording", "file", "site", "channel", "start_s", "end_s", "start_time", "findings", "vector")
+COLUMNS = (
+    "id",
+    "recording",
+    "file",
+    "site",
+    "channel",
+    "start_s",
+    "end_s",
+    "start_time",
+    "findings",
+    "vector",
+)
 INDEX_PROBES = 20  # of the index's partitions; `index` measures the recall with these
 INDEX_REFINES = 10  # the candidates that an index gives are many times the wanted number, ranked exactly
 
@@ -52,14 +63,11 @@ def nearest(
     query = query.distance_type("cosine").select([*COLUMNS, "_distance"]).limit(top)
     if condition:
         query = query.where(condition, prefilter=True)
-    if exact:
-        query = query.bypass_vector_index()
-    else:
-        query = query.nprobes(INDEX_PROBES).refine_factor(INDEX_REFINES)
+    query = query.bypass_vector_index() if exact else query.nprobes(INDEX_PROBES).refine_factor(INDEX_REFINES)
     rows = query.to_arrow()
     vectors = unit(vectors_of(rows))
     scores = vectors @ direction.astype(np.float32)
-    order = np.lexsort((np.array(rows["id"].to_pylist(), dtype=str), -scores)) if len(scores) else []
+    order = np.lexsort((np.array(rows["id"].to_pylist(), dtype=str), -scores))
     rows = rows.take(pa.array(order, pa.int64())).drop_columns(["vector", "_distance"])
     return Hits(rows, scores[order], vectors[order])
 

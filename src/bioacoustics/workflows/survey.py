@@ -71,6 +71,15 @@ class Outcome:
         found.show(console)
         self.unusable += found.unusable
 
+    def recall(self, unusable: Mapping[str, str]) -> None:
+        """Take in what an earlier run found unusable, by its relative path."""
+        known = {file.relative_path for file in self.unusable}
+        self.unusable += [
+            UnreadableFile(path=Path(name), relative_path=name, reason=reason)
+            for name, reason in unusable.items()
+            if name not in known
+        ]
+
     def write(self, path: Path) -> None:
         """Write one row per unusable file and per finding: file, kind, reason."""
         text = io.StringIO(newline="")
@@ -125,7 +134,9 @@ def scan_aloud(data_dir: Path, console: Console) -> Scan:
         task = progress.add_task("reading headers", total=None)
         choice = choose(data_dir)
         scan = scan_recordings(
-            choice.root, paths=choice.paths, on_file=lambda done, total: progress.update(task, completed=done, total=total)
+            choice.root,
+            paths=choice.paths,
+            on_file=lambda done, total: progress.update(task, completed=done, total=total),
         )
     hours = scan.duration_s / 3600
     rate = (len(scan.recordings) + len(scan.unreadable)) / max(scan.elapsed_s, 1e-9)
