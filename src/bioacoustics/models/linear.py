@@ -31,15 +31,17 @@ class Linear(nn.Linear):
 
 
 def gelu_mlp(
-    first: Linear, second: Linear, tokens: Float[Tensor, "*rows width"]
+    first: nn.Module, second: nn.Module, tokens: Float[Tensor, "*rows width"]
 ) -> Float[Tensor, "*rows width_out"]:
     """Two layers with the exact (erf) GELU between them.
 
     The widest array of a transformer is kept once for the backward pass, not twice: the GELU is computed
     again. Without gradients it is computed while the first product is still in the cache.
     """
-    if not _suits_onednn(tokens, first.weight):
-        return second(F.gelu(first(tokens)))  # type: ignore[no-any-return]
+    # They may have become 8-bit layers.
+    if not (isinstance(first, Linear) and isinstance(second, Linear) and _suits_onednn(tokens, first.weight)):
+        transformed: Tensor = second(F.gelu(first(tokens)))
+        return transformed
     rows = tokens.flatten(0, -2)
     if torch.is_grad_enabled():
         hidden: Tensor = _Product.apply(rows, first.weight, first.bias)  # type: ignore[no-untyped-call]
