@@ -9,6 +9,7 @@ from rich.console import Console
 
 from bioacoustics.audio.reading import Channel
 from bioacoustics.inference.device import pick_device
+from bioacoustics.inference.precision import pick_precision, prepare
 from bioacoustics.inference.stopwatch import Stopwatch
 from bioacoustics.models.audio_encoder import Pooling
 from bioacoustics.models.saved import build_encoder, read_bundle
@@ -44,8 +45,10 @@ def embed(config: EmbedConfig, console: Console) -> Outcome:
     """
     check_output(config.output)
     device = pick_device(config.device)
+    precision = pick_precision(config.precision, device)
     bundle = read_bundle(config.model_path)
     encoder = build_encoder(bundle).to(device)
+    prepare(encoder, precision)
     stopwatch = Stopwatch()
     stopwatch.watch_front_end(encoder.front_end)
     window_s = config.window_s or DEFAULT_WINDOW_S / config.time_expansion
@@ -55,6 +58,7 @@ def embed(config: EmbedConfig, console: Console) -> Outcome:
         window_s=window_s,
         sample_rate_hz=encoder.sample_rate_hz,
         min_samples=encoder.front_end.config.frame_length,
+        precision=precision,
         console=console,
         stopwatch=stopwatch,
     )
@@ -62,7 +66,7 @@ def embed(config: EmbedConfig, console: Console) -> Outcome:
         command="embed",
         model=bundle.header.fingerprint,
         model_path=str(config.model_path.resolve()),
-        front_end={**reading_settings(config, window_s), "pooling": config.pooling},
+        front_end={**reading_settings(config, window_s), "pooling": config.pooling, "precision": precision},
     )
     journal = journal_of(
         config.output,
@@ -77,7 +81,7 @@ def embed(config: EmbedConfig, console: Console) -> Outcome:
     traversal.run(journal)
     said = journal.finish(traversal.outcome)
     traversal.outcome.show(console)
-    line = f"{said} embeddings of {encoder.embedding_dim} dimensions"
+    line = f"{said} embeddings of {encoder.embedding_dim} dimensions, {precision}"
     if is_store(config.output):
         line += f"; search them with: bioacoustics search {config.output} --like CLIP"
     console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -94,7 +98,8 @@ class EmbeddingRows:
             if is_csv
             else [("embedding", pa.list_(pa.float32(), dim))]
         )
-        self.schema = pa.schema([*WINDOW_COLUMNS, *vector])
+        noted = {"precision": str(settings.front_end["precision"])}
+        self.schema = pa.schema([*WINDOW_COLUMNS, *vector], metadata=noted)
 
     def rows(
         self, source: Source, channel: Channel, windows: Iterator[pa.Table]

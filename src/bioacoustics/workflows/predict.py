@@ -12,6 +12,7 @@ from rich.console import Console
 
 from bioacoustics.audio.reading import Channel
 from bioacoustics.inference.device import pick_device
+from bioacoustics.inference.precision import pick_precision, prepare
 from bioacoustics.inference.stopwatch import Stopwatch
 from bioacoustics.models.audio_encoder import AudioClassifier
 from bioacoustics.models.saved import build_classifier, read_classifier_bundle
@@ -48,8 +49,10 @@ def predict(config: PredictConfig, console: Console) -> Outcome:
     """
     check_output(config.output)
     device = pick_device(config.device)
+    precision = pick_precision(config.precision, device)
     bundle = read_classifier_bundle(config.model_path)
     classifier = build_classifier(bundle).to(device)
+    prepare(classifier, precision)
     front_end = classifier.encoder.front_end.config
     stopwatch = Stopwatch()
     stopwatch.watch_front_end(classifier.encoder.front_end)
@@ -65,6 +68,7 @@ def predict(config: PredictConfig, console: Console) -> Outcome:
         window_s=window_s,
         sample_rate_hz=front_end.sample_rate_hz,
         min_samples=front_end.frame_length,
+        precision=precision,
         console=console,
         stopwatch=stopwatch,
     )
@@ -74,6 +78,7 @@ def predict(config: PredictConfig, console: Console) -> Outcome:
         model_path=str(config.model_path.resolve()),
         front_end={
             **reading_settings(config, window_s),
+            "precision": precision,
             # A store keeps the scores of all windows; a table also depends on how they are told.
             **({} if is_store(config.output) else {"per": config.per, "threshold": config.threshold}),
         },
@@ -95,7 +100,10 @@ def predict(config: PredictConfig, console: Console) -> Outcome:
     traversal.outcome.show(console)
     what = "windows" if config.per == "window" or is_store(config.output) else "clips"
     console.print(
-        f"{said} {what}, {len(classifier.labels)} labels", markup=False, highlight=False, soft_wrap=True
+        f"{said} {what}, {len(classifier.labels)} labels, {precision}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
     )
     return traversal.outcome
 
@@ -120,11 +128,12 @@ class PredictionRows:
         answer = [("predicted", pa.string()), ("probability", pa.float32())]
         scores = [(column_of(label), pa.float32()) for label in self._labels]
         about = [("file", pa.string()), ("duration_s", pa.float64())]
-        self.schema = (
-            pa.schema([*WINDOW_COLUMNS, *answer, *scores])
+        columns = (
+            [*WINDOW_COLUMNS, *answer, *scores]
             if per == "window"
-            else pa.schema([*about, *answer, *scores, *WINDOW_COLUMNS[4:]])
+            else [*about, *answer, *scores, *WINDOW_COLUMNS[4:]]
         )
+        self.schema = pa.schema(columns, metadata={"precision": str(settings.front_end["precision"])})
 
     def rows(
         self, source: Source, channel: Channel, windows: Iterator[pa.Table]

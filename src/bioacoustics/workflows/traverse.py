@@ -16,7 +16,8 @@ from bioacoustics.audio.reading import Channel, Finding
 from bioacoustics.audio.recordings import Recording
 from bioacoustics.audio.segments import Segment, SegmentConfig, index_of
 from bioacoustics.data.deployments import NO_DEPLOYMENTS, read_deployments
-from bioacoustics.inference.device import DeviceChoice
+from bioacoustics.inference.device import DeviceChoice, pick_device
+from bioacoustics.inference.precision import Precision, PrecisionChoice, arithmetic
 from bioacoustics.inference.stopwatch import Stopwatch
 from bioacoustics.inference.windows import Take, WindowBatch, WindowReader, in_file_order
 from bioacoustics.workflows.journal import Chunk, Journal, Mark
@@ -72,6 +73,10 @@ class TraverseConfig(BaseModel, frozen=True, extra="forbid"):
     batch_size: int = Field(default=8, ge=1, description="windows at a time")
     num_threads: int = Field(default=2, ge=1, description="reading threads")
     device: DeviceChoice = Field(default="auto", description="auto takes the GPU where there is one")
+    precision: PrecisionChoice = Field(
+        default="auto",
+        description="float32, bf16 or int8 (processor only); auto is float32, on a GPU that has it bf16",
+    )
     bad_files: BadFiles = Field(default=BadFiles.REPORT, description="recordings that cannot be used")
     overwrite: bool = Field(
         default=False, description="throw away what other settings, another model or other recordings left"
@@ -89,6 +94,7 @@ class Traversal:
         window_s: float,
         sample_rate_hz: int,
         min_samples: int,
+        precision: Precision,
         console: Console,
         stopwatch: Stopwatch | None = None,
     ) -> None:
@@ -118,6 +124,7 @@ class Traversal:
         self.stopwatch = stopwatch or Stopwatch()
         self._config = config
         self._compute = compute
+        self._arithmetic = arithmetic(precision, pick_device(config.device))
         self._min_samples = min_samples
         self._console = console
 
@@ -193,8 +200,10 @@ class Traversal:
                 if batch is None:
                     return
                 with self.stopwatch.measuring("model"):
-                    values = self._compute(batch).float().cpu().numpy()
-                yield batch, values
+                    with self._arithmetic:
+                        values = self._compute(batch)
+                    outputs = values.float().cpu().numpy()
+                yield batch, outputs
 
 
 def reading_settings(config: TraverseConfig, window_s: float) -> dict[str, JsonValue]:
