@@ -12,7 +12,7 @@ _PEAK = 0.9
 
 
 def mp3_of(samples: Float[np.ndarray, " samples"], sample_rate_hz: int) -> bytes:
-    """A mono MP3, as loud as it may be: faint calls are to be heard; the clip on disk keeps the true level."""
+    """A mono MP3, as loud as it may be, so that faint calls are heard; clips on disk keep their level."""
     # The next rate that MP3 knows; what is faster than all is lowered to the highest.
     rate_hz = min((rate for rate in _MP3_RATES_HZ if rate >= sample_rate_hz), default=_MP3_RATES_HZ[-1])
     if rate_hz != sample_rate_hz:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from os import fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -31,7 +31,7 @@ class Store:
         self._connection = connection
 
     @classmethod
-    def open(cls, location: str | Path) -> Self:
+    def open(cls, location: str | Path) -> "Store":
         """Open a store that exists, and bring it to the schema of this version if it is older.
 
         Raises:
@@ -47,7 +47,7 @@ class Store:
         return store
 
     @classmethod
-    def create(cls, location: str | Path) -> Self:
+    def create(cls, location: str | Path) -> "Store":
         """Open a store, or make an empty one where there is none.
 
         Raises:

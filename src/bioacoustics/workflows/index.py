@@ -18,7 +18,7 @@ class IndexConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 def index(config: IndexConfig, console: Console) -> None:
-    """Build the index that `search --approximate` asks, and measure on the store's own windows what it misses."""
+    """Build the index that `search --approximate` asks, and measure what it misses on the store's windows."""
     store = Store.open(config.store)
     store.compact()
     report = build_index(store)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from bioacoustics.audio.reading import Finding, stream_segments
+from bioacoustics.audio.reading import Channel, Finding, stream_segments
 from bioacoustics.audio.recordings import read_header
 from bioacoustics.audio.segments import SegmentConfig
 from bioacoustics.inference.device import DeviceChoice, pick_device
@@ -60,7 +60,7 @@ def _vectors(
     rate_hz = round(encoder.sample_rate_hz * facts["time_expansion"])
     shortest = encoder.front_end.config.frame_length
     segments = SegmentConfig(window_s=facts["window_s"], min_duration_s=shortest / rate_hz)
-    channel = "loudest" if facts["channel"] in {"each", "loudest"} else facts["channel"]
+    channel: Channel = "loudest" if facts["channel"] in {"each", "loudest"} else facts["channel"]
     vectors = [np.empty((0, encoder.embedding_dim), np.float32)]
     for path in paths:
         if not path.is_file():

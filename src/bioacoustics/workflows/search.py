@@ -1,4 +1,4 @@
-"""Search: the windows of a store that sound like a few examples, as a table, selections and a contact sheet."""
+"""Search: the windows of a store that sound like a few examples, as table, selections and contact sheet."""
 
 from pathlib import Path
 
