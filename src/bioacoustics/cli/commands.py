@@ -16,6 +16,7 @@ from bioacoustics import __version__
 from bioacoustics.cli.flags import command_of, explain
 from bioacoustics.cli.launch import Machine, plan_launch, run_plan
 from bioacoustics.cli.processes import die_with_parent
+from bioacoustics.workflows.audit import AuditConfig, audit
 from bioacoustics.workflows.convert import ConvertConfig, convert
 from bioacoustics.workflows.demo import DemoConfig, demo
 from bioacoustics.workflows.doctor import doctor
@@ -83,6 +84,7 @@ _register("pretrain", PretrainConfig, _over_recordings(pretrain))
 _register("finetune", FinetuneConfig, _over_recordings(finetune))
 _register("embed", EmbedConfig, _over_recordings(embed))
 _register("predict", PredictConfig, _over_recordings(predict))
+_register("audit", AuditConfig, _over_recordings(audit))
 _register("convert", ConvertConfig, _convert)
 _register("demo", DemoConfig, _plain(demo))
 

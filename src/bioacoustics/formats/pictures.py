@@ -1,7 +1,6 @@
 """Pictures: charts of a run as PNG, readable on paper, on dark screens and by colour-blind eyes."""
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
+from bioacoustics.formats.axes import GRID as _GRID
+from bioacoustics.formats.axes import INK as _INK
+from bioacoustics.formats.axes import png_of as _png
+from bioacoustics.formats.axes import style as _style
 from bioacoustics.formats.words import Language, word
 from bioacoustics.models.writing import atomic_write
 
 # Okabe & Ito's palette: told apart with every kind of colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_INK, _GRID, _FAINT = "#333333", "#dddddd", "#9aa5ad"
-_DOTS_PER_INCH = 144
+_FAINT = "#9aa5ad"
 _MAX_LABEL_LENGTH = 32
 _SMOOTHED_FROM = 50  # points: with fewer, noise does not hide the course
 
@@ -254,23 +256,5 @@ def per_class_bars(
     return _png(figure)
 
 
-def _style(axes: Axes, x_name: str, y_name: str) -> None:
-    axes.set_xlabel(x_name, fontsize=11, color=_INK)
-    axes.set_ylabel(y_name, fontsize=11, color=_INK)
-    axes.tick_params(labelsize=9.5, colors=_INK)
-    axes.grid(color=_GRID, linewidth=0.7)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color("#999999")
-
-
 def _short(label: str) -> str:
     return label if len(label) <= _MAX_LABEL_LENGTH else label[: _MAX_LABEL_LENGTH - 1] + "…"
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH, facecolor="white")
-    return buffer.getvalue()

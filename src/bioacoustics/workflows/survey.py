@@ -99,6 +99,26 @@ def survey(data_dir: Path, console: Console, bad_files: BadFiles = BadFiles.REPO
         FileNotFoundError: If the folder does not exist.
         ValueError: If it holds no usable recording, or an unusable one under `BadFiles.STOP`.
     """
+    scan = scan_aloud(data_dir, console)
+    if scan.unreadable and bad_files is BadFiles.STOP:
+        first = scan.unreadable[0]
+        raise ValueError(
+            f"{len(scan.unreadable)} file(s) cannot be used, the first is {first.relative_path}: "
+            f"{first.reason}. "
+            "Remove them, or choose --bad_files report to go on without them"
+        )
+    if not scan.recordings:
+        reasons = "".join(f"\n  {file.relative_path}: {file.reason}" for file in scan.unreadable[:MAX_LINES])
+        raise ValueError(f"{data_dir} holds no usable recording{':' if reasons else ''}{reasons}")
+    return scan
+
+
+def scan_aloud(data_dir: Path, console: Console) -> Scan:
+    """Scan `data_dir` with a progress bar and print how much there is.
+
+    Raises:
+        FileNotFoundError: If the folder does not exist.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("reading headers", total=None)
@@ -114,14 +134,4 @@ def survey(data_dir: Path, console: Console, bad_files: BadFiles = BadFiles.REPO
         highlight=False,
         soft_wrap=True,
     )
-    if scan.unreadable and bad_files is BadFiles.STOP:
-        first = scan.unreadable[0]
-        raise ValueError(
-            f"{len(scan.unreadable)} file(s) cannot be used, the first is {first.relative_path}: "
-            f"{first.reason}. "
-            "Remove them, or choose --bad_files report to go on without them"
-        )
-    if not scan.recordings:
-        reasons = "".join(f"\n  {file.relative_path}: {file.reason}" for file in scan.unreadable[:MAX_LINES])
-        raise ValueError(f"{data_dir} holds no usable recording{':' if reasons else ''}{reasons}")
     return scan
