@@ -87,8 +87,8 @@ def _flag_type(annotation: Any) -> Any:
     if origin is typing.Literal:
         return annotation
     if origin is tuple:
-        kinds = tuple(_flag_type(kind) for kind in arguments if kind is not ...)
-        return list[kinds[0]] if ... in arguments else types.GenericAlias(tuple, kinds)  # type: ignore[valid-type]
+        words = tuple(_flag_type(kind) for kind in arguments if kind is not ...)
+        return types.GenericAlias(list if ... in arguments else tuple, words)
     if origin in (typing.Union, types.UnionType):
         kinds = [kind for kind in arguments if kind is not type(None)]
         is_optional = len(kinds) < len(arguments)
