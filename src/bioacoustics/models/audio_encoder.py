@@ -7,7 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from bioacoustics.audio.log_mel import LogMel, LogMelConfig
-from bioacoustics.models.eat import EATConfig, EATEncoder, Features
+from bioacoustics.models.eat import EATConfig, EATEncoder
+from bioacoustics.models.features import Features
 from bioacoustics.models.heads import ClassificationHead
 
 

@@ -5,7 +5,6 @@ which builds on data2vec 2.0. The blocks are post-norm, one more norm stands bef
 """
 
 import itertools
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
@@ -15,6 +14,7 @@ from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from bioacoustics.models.features import Features
 from bioacoustics.models.transformer import PostNormBlock
 
 Size = Literal["tiny", "small", "base", "large"]
@@ -84,19 +84,6 @@ class DecoderConfig(BaseModel, frozen=True, extra="forbid"):
                 return cls(width=1024, kernel=5, num_layers=3)
             case _:
                 return cls(width=EATConfig.of_size(size).embed_dim)
-
-
-@dataclass(frozen=True)
-class Features:
-    """What an encoder says about a batch of spectrograms.
-
-    `patches` are ordered column by column: patch index = time column * bands + band, band 0 the lowest. One
-    column spans `patch_size` frames (160 ms as published). `cls` is one vector for the whole row,
-    None for encoders that have no such token.
-    """
-
-    patches: Float[Tensor, "batch patches dim"]
-    cls: Float[Tensor, "batch dim"] | None
 
 
 class EncodedTokens(NamedTuple):

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from bioacoustics.models.eat import Features
+from bioacoustics.models.features import Features
 
 PredictionMode = Literal["CLS_TOKEN", "MEAN_POOLING", "LIN_SOFTMAX"]
 
