@@ -4,7 +4,7 @@ Patches of the spectrogram form one long sequence, column by column. They learn 
 convolution over their neighbours and from a bias of distance in every attention; there is no CLS token.
 """
 
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -39,7 +39,7 @@ class BEATsConfig(RelativeTransformerConfig, frozen=True, extra="forbid"):
     padding_rule: Literal["aligned", "official"] = "aligned"
 
     @model_validator(mode="after")
-    def _check_divisions(self) -> Self:
+    def _check_divisions(self) -> "BEATsConfig":
         if self.embed_dim % self.position_groups:
             raise ValueError(
                 f"embed_dim {self.embed_dim} must be a multiple of position_groups {self.position_groups}"
@@ -49,7 +49,7 @@ class BEATsConfig(RelativeTransformerConfig, frozen=True, extra="forbid"):
         return self
 
     @classmethod
-    def of_size(cls, size: Size) -> Self:
+    def of_size(cls, size: Size) -> "BEATsConfig":
         """The configuration of a named size: "base" is published, "large" follows OpenBEATs."""
         patch_dim, embed_dim, depth, num_heads = {
             "tiny": (128, 192, 6, 3),
@@ -69,6 +69,22 @@ class BEATsConfig(RelativeTransformerConfig, frozen=True, extra="forbid"):
     def num_bands(self) -> int:
         """Patches one above the other in a column of the spectrogram."""
         return self.num_mels // self.patch_size
+
+    @property
+    def has_cls(self) -> bool:
+        """Whether one token stands for the whole row."""
+        return False
+
+    def for_finetuning(self, drop_path_rate: float) -> "BEATsConfig":
+        """The same shape with the regularisation of a fine-tuning: blocks are left out, nothing else is.
+
+        So it was done in the published fine-tuning on AudioSet. What `gradient_decay` was to do there, the
+        optimizer does by slower learning rates.
+        """
+        no_dropout = dict.fromkeys(
+            ("dropout", "attention_dropout", "activation_dropout", "input_dropout"), 0.0
+        )
+        return self.model_copy(update={**no_dropout, "layer_drop": drop_path_rate, "gradient_decay": 1.0})
 
 
 class EncodedPatches(NamedTuple):

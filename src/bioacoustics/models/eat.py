@@ -61,6 +61,15 @@ class EATConfig(BaseModel, frozen=True, extra="forbid"):
         """Patches one above the other in a column of the spectrogram."""
         return self.num_mels // self.patch_size
 
+    @property
+    def has_cls(self) -> bool:
+        """Whether one token stands for the whole row."""
+        return True
+
+    def for_finetuning(self, drop_path_rate: float) -> "EATConfig":
+        """The same shape with the regularisation of a fine-tuning."""
+        return self.model_copy(update={"drop_path_rate": drop_path_rate})
+
 
 class DecoderConfig(BaseModel, frozen=True, extra="forbid"):
     """Shape of the convolutional decoder that pre-training needs."""

@@ -24,6 +24,5 @@ class Features:
         """Mean of the patches of each row, padding left out."""
         if self.is_padding is None:
             return self.patches.mean(dim=1)
-        is_real = ~self.is_padding
-        total = (self.patches * is_real[..., None]).sum(dim=1)
-        return total / is_real.sum(dim=1, keepdim=True).clamp(min=1)
+        total = self.patches.masked_fill(self.is_padding[..., None], 0).sum(dim=1)
+        return total / (~self.is_padding).sum(dim=1, keepdim=True).clamp(min=1)

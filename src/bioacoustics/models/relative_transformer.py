@@ -1,6 +1,6 @@
 """Relative transformer: blocks whose attention knows distances, with the norms and activations of BEATs."""
 
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -45,7 +45,7 @@ class RelativeTransformerConfig(BaseModel, frozen=True, extra="forbid"):
     gradient_decay: float = Field(default=1.0, gt=0, le=1)
 
     @model_validator(mode="after")
-    def _check_blocks(self) -> Self:
+    def _check_blocks(self) -> "RelativeTransformerConfig":
         if self.embed_dim % self.num_heads:
             raise ValueError(f"embed_dim {self.embed_dim} must be a multiple of num_heads {self.num_heads}")
         if self.deep_norm and self.norm_first:
