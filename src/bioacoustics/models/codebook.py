@@ -109,6 +109,11 @@ class Codebook(nn.Module):
         self.is_started.fill_(1.0)
 
 
+def projection_to_codes(encoder_dim: int, config: CodebookConfig) -> nn.Sequential:
+    """What leads from an encoder's features to the space of the codes."""
+    return nn.Sequential(nn.Linear(encoder_dim, encoder_dim), nn.Tanh(), nn.Linear(encoder_dim, config.dim))
+
+
 @torch.no_grad()
 def cosine_kmeans(
     samples: Float[Tensor, "rows dim"],
@@ -122,7 +127,7 @@ def cosine_kmeans(
     means, counts = start, torch.zeros_like(start[:, 0])
     for _ in range(num_iterations):
         counts, sums = torch.zeros_like(counts), torch.zeros_like(means)
-        for rows in samples.split(_ROWS_AT_A_TIME):
+        for rows in torch.split(samples, _ROWS_AT_A_TIME):
             ids = nearest(rows, means)
             some_counts, some_sums = _sums_by_code(rows, torch.ones_like(rows[:, 0]), ids, len(means))
             counts, sums = counts + some_counts, sums + some_sums
@@ -133,7 +138,7 @@ def cosine_kmeans(
 
 @torch.no_grad()
 def nearest(points: Float[Tensor, "*rows dim"], codes: Float[Tensor, "codes dim"]) -> Int[Tensor, "*rows"]:
-    """The code nearest to each point: smallest ||x||^2 + ||c||^2 - 2 x.c, of which ||x||^2 changes nothing."""
+    """The code nearest to each point: smallest ||x||^2 + ||c||^2 - 2 x.c, where ||x||^2 changes nothing."""
     with torch.autocast(points.device.type, enabled=False):
         products = points.float().flatten(0, -2) @ codes.T
         distances = codes.square().sum(dim=-1) - 2 * products

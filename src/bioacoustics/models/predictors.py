@@ -26,7 +26,13 @@ class PredictorConfig(RelativeTransformerConfig, frozen=True, extra="forbid"):
         """A predictor with blocks like the encoder's; `own` is what it does not share with it."""
         shared = {name: getattr(encoder, name) for name in RelativeTransformerConfig.model_fields}
         # As published whatever the encoder's norms are, and too shallow to leave blocks out.
-        fixed = {"depth": DEPTH, "norm_first": False, "deep_norm": True, "relative_bias": True, "layer_drop": 0.0}
+        fixed = {
+            "depth": DEPTH,
+            "norm_first": False,
+            "deep_norm": True,
+            "relative_bias": True,
+            "layer_drop": 0.0,
+        }
         return cls(**(shared | fixed | {"gradient_decay": 1.0} | own))
 
 

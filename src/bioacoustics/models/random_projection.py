@@ -1,8 +1,8 @@
 """Random projection: BEATs' first tokenizer, which has learnt nothing and needs no training.
 
 Chiu et al., "Self-supervised learning with random-projection quantizer for speech recognition", ICML 2022;
-Chen et al., "BEATs: Audio Pre-Training with Acoustic Tokenizers", ICML 2023, section 3.2.1. Similar patches fall
-to the same code, and which code that is must be heard in their surroundings.
+Chen et al., "BEATs: Audio Pre-Training with Acoustic Tokenizers", ICML 2023, section 3.2.1. Similar patches
+fall to the same code, and which code that is must be heard in their surroundings.
 """
 
 import math
@@ -42,7 +42,9 @@ class RandomProjectionConfig(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"num_mels {self.num_mels} must be a multiple of patch_size {self.patch_size}")
         for name, values in (("band_mean", self.band_mean), ("band_std", self.band_std)):
             if len(values) not in {0, self.num_mels}:
-                raise ValueError(f"{name} has {len(values)} values, expected one for each of {self.num_mels} bands")
+                raise ValueError(
+                    f"{name} has {len(values)} values, expected one for each of {self.num_mels} bands"
+                )
         return self
 
 
@@ -74,8 +76,14 @@ class RandomProjection(nn.Module):
         projection = drawn(config.code_dim, config.patch_dim, fans=config.patch_dim + config.code_dim)
         codes = unit(drawn(config.num_codes, config.code_dim, fans=2))
         mean = torch.tensor(config.band_mean or [0.0] * config.num_mels, dtype=torch.float32)
-        std = torch.tensor(config.band_std or [1.0] * config.num_mels, dtype=torch.float32).clamp(min=MIN_BAND_STD)
-        for name, value in (("patch_projection", patch_projection), ("projection", projection), ("codes", codes)):
+        std = torch.tensor(config.band_std or [1.0] * config.num_mels, dtype=torch.float32).clamp(
+            min=MIN_BAND_STD
+        )
+        for name, value in (
+            ("patch_projection", patch_projection),
+            ("projection", projection),
+            ("codes", codes),
+        ):
             self.register_buffer(name, value)
         self.register_buffer("band_mean", mean)
         self.register_buffer("band_std", std)
@@ -85,7 +93,9 @@ class RandomProjection(nn.Module):
         """The token of every patch, column by column, the lowest band first."""
         with torch.autocast(log_mel.device.type, enabled=False):
             standardised = (log_mel.float() - self.band_mean) / self.band_std
-            patches = F.conv2d(standardised.unsqueeze(1), self.patch_projection, stride=self.config.patch_size)
+            patches = F.conv2d(
+                standardised.unsqueeze(1), self.patch_projection, stride=self.config.patch_size
+            )
             patches = _normed(patches.flatten(2).transpose(1, 2))
             return nearest(unit(_normed(patches @ self.projection.T)), self.codes)
 

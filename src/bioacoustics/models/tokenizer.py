@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bioacoustics.audio.log_mel import LogMel, LogMelConfig
 from bioacoustics.models.audio_encoder import AudioEncoder
-from bioacoustics.models.codebook import Codebook, CodebookConfig
+from bioacoustics.models.codebook import Codebook, CodebookConfig, projection_to_codes
 from bioacoustics.models.random_projection import RandomProjection, RandomProjectionConfig
 
 
@@ -63,13 +63,12 @@ class RandomTokenizer(nn.Module):
 
 
 class DistilledTokenizer(nn.Module):
-    """The tokenizer of later iterations: an encoder, a projection to the codes' space, and the codebook there."""
+    """The tokenizer of later iterations: an encoder, a projection to the codes' space, and the codebook."""
 
     def __init__(self, encoder: AudioEncoder, config: CodebookConfig) -> None:
         super().__init__()
-        dim = encoder.embedding_dim
         self.encoder = encoder
-        self.projection = nn.Sequential(nn.Linear(dim, dim), nn.Tanh(), nn.Linear(dim, config.dim))
+        self.projection = projection_to_codes(encoder.embedding_dim, config)
         self.codebook = Codebook(config)
 
     @property

@@ -1,4 +1,4 @@
-"""Masked tokens: BEATs' pre-training, in which an encoder that sees few patches tells the tokens of the others.
+"""Masked tokens: BEATs' pre-training, in which an encoder of few patches tells the tokens of the others.
 
 Chen et al., "BEATs: Audio Pre-Training with Acoustic Tokenizers", ICML 2023, section 3.3. A frozen tokenizer
 hears whole clips; only visible patches enter the encoder, so nothing of a masked patch can leak into it.

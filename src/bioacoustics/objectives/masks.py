@@ -111,7 +111,11 @@ class ScatteredMask(NamedTuple):
 
 
 def scattered_mask(
-    mask_ratio: float, draw_ids: Int[Tensor, " batch"], is_padding: Bool[Tensor, "batch patches"], *, seed: int
+    mask_ratio: float,
+    draw_ids: Int[Tensor, " batch"],
+    is_padding: Bool[Tensor, "batch patches"],
+    *,
+    seed: int,
 ) -> ScatteredMask:
     """Hide single patches at random, in every row the same share of what is no padding, as BEATs does.
 

@@ -4,10 +4,10 @@ Chen et al., "BEATs: Audio Pre-Training with Acoustic Tokenizers", ICML 2023, se
 encoder from an earlier iteration, or a fine-tuned classifier, whose logits of each patch are then the target.
 """
 
-import torch
-import torch.nn.functional as F
 from collections.abc import Iterable
 
+import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel, Field
 from torch import Tensor
@@ -105,8 +105,8 @@ class TokenDistillation(Objective):
     def forward(self, batch: Batch) -> Losses:
         """Losses of a batch.
 
-        `weight` counts patches, padding left out. Terms: `loss` = 1 - `cosine` + `commitment_loss`, and how the
-        codes are used: `code_usage`, `code_perplexity` and `majority_share`, that of the commonest.
+        `weight` counts patches, padding left out. Terms: `loss` = 1 - `cosine` + `commitment_loss`, and how
+        the codes are used: `code_usage`, `code_perplexity` and `majority_share`, that of the commonest.
         """
         projected, is_padding = self._project(batch)
         codebook = self.tokenizer.codebook
@@ -156,7 +156,9 @@ class TokenDistillation(Objective):
     def _targets(self, batch: Batch) -> Float[Tensor, "batch patches target_dim"]:
         if isinstance(self.teacher, AudioEncoder):
             return self.teacher.features(*heard(self.teacher, batch, self.config.target_length)).patches
-        features = self.teacher.encoder.features(*heard(self.teacher.encoder, batch, self.config.target_length))
+        features = self.teacher.encoder.features(
+            *heard(self.teacher.encoder, batch, self.config.target_length)
+        )
         head = self.teacher.head
         logits: Tensor = head.head(head.fc_norm(features.patches))
         return logits
@@ -174,7 +176,9 @@ class TokenDistillation(Objective):
         self.new_sums += sums
         self.usage.add(ids, is_padding)
         if self.config.restart_after is not None:
-            keys = uniforms(self.seed, Stream.CODEBOOK, draw_ids, ids.shape[1]).masked_fill(is_padding, _NO_PATCH)
+            keys = uniforms(self.seed, Stream.CODEBOOK, draw_ids, ids.shape[1]).masked_fill(
+                is_padding, _NO_PATCH
+            )
             self._keep_first(keys.flatten(), F.normalize(projected.float(), dim=-1).flatten(0, 1))
 
     def _keep_first(self, keys: Float[Tensor, " rows"], patches: Float[Tensor, "rows dim"]) -> None:

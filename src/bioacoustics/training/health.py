@@ -14,8 +14,8 @@ class HealthConfig(BaseModel, frozen=True, extra="forbid"):
         min_target_std: A teacher whose targets vary less than this has collapsed: it says the same of
             everything. 0 switches the check off, as both published EAT recipes do.
         min_prediction_std: The same for the student's predictions.
-        min_code_perplexity: Where sounds become tokens, stop when they are in effect so few (the exponential of
-            their entropy): there is nothing to tell apart then. 0 switches the check off.
+        min_code_perplexity: Where sounds become tokens, stop when in effect they are so few (the exponential
+            of their entropy): there is nothing to tell apart then. 0 switches the check off.
         grace_updates: No verdict before: predictions vary little until something is learnt. None takes 5000
             (EAT's), or half the run where that is less.
         max_skipped_in_a_row: Updates with gradients that are not finite, one after the other.
@@ -75,8 +75,8 @@ def _check_codes(config: HealthConfig, row: Mapping[str, int | float]) -> None:
         return
     raise CollapseError(
         f"The codebook has collapsed: at update {row['update']} only {perplexity:.1f} tokens are in use, in "
-        f"effect (less than {config.min_code_perplexity:g}). Nearly all sounds become the same few tokens, so "
-        "there is nothing to learn from them. Check that the recordings are not silent and that the log-mel is "
+        f"effect (less than {config.min_code_perplexity:g}). Nearly all sounds become the same few, and "
+        "nothing can be learnt from them. Check that the recordings are not silent and that the log-mel is "
         "normalised for them (--normalisation measured); where a tokenizer is being trained, begin anew in "
         "another folder with a lower --tokenizer_learning_rate or codes that restart sooner "
         "(--restart_codes_after). If your recordings really are that uniform, lower --min_code_perplexity"

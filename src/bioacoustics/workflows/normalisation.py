@@ -1,4 +1,4 @@
-"""Normalisation: measure mean and deviation of the log-mel, whole or by band, on the user's own recordings."""
+"""Normalisation: measure mean and deviation of the log-mel, whole or by band, on the user's recordings."""
 
 from collections.abc import Iterator, Sequence
 

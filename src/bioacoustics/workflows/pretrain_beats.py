@@ -112,7 +112,7 @@ def masked_tokens(
 
 
 def token_distillation(config: PretrainConfig, teacher_path: Path) -> TokenDistillation:
-    """The objective of a new tokenizer whose encoder begins as its teacher's; a classifier teaches its logits."""
+    """The objective of a new tokenizer that begins as its teacher; a classifier teaches its logits."""
     torch.manual_seed(config.seed)
     bundle = read_bundle(teacher_path)
     student = build_encoder(bundle)
@@ -132,9 +132,7 @@ def token_distillation(config: PretrainConfig, teacher_path: Path) -> TokenDisti
         tokenizer,
         estimator,
         teacher,
-        TokenDistillationConfig(
-            target_length=config.target_length, restart_after=config.restart_codes_after
-        ),
+        TokenDistillationConfig(target_length=config.target_length, restart_after=config.restart_codes_after),
         seed=config.seed,
     )
 
@@ -156,7 +154,9 @@ def _encoder_stage(
         folder=folder,
         optimizer=_optimizer(num_updates, config.learning_rate, config.warmup_updates),
         bytes_per_window=masked_tokens_bytes_per_clip(objective, config.target_length),
-        write_model=lambda path: write_bundle(bundle_of_masked_tokens(objective), path),
+        write_model=lambda path: write_bundle(
+            bundle_of_masked_tokens(objective.encoder, objective.predictor, objective.tokenizer), path
+        ),
         settings={
             "model": _origin(model_path),
             "tokenizer": _origin(tokens),

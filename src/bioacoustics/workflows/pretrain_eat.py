@@ -97,7 +97,9 @@ def _saved_models(
     refuse_to_remeasure(config)
     bundle = read_bundle(path)
     if not isinstance(bundle.header.encoder, EATConfig):
-        raise ValueError(f"{path} is no EAT model, but a {bundle.header.architecture} one: say --model with it")
+        raise ValueError(  # noqa: TRY004 -- it is the user's file that does not suit
+            f"{path} is a {bundle.header.architecture} model: add --model {bundle.header.architecture}"
+        )
     decoder = build_decoder(bundle)
     if decoder is None:
         console.print(

@@ -119,8 +119,8 @@ class PretrainConfig(TrainingFlags, EATFlags, BEATsFlags, frozen=True, extra="fo
         ]
         if changed:
             raise ValueError(
-                f"{', '.join(f'--{name}' for name in changed)} says nothing to --model {self.model}: leave it "
-                "out, or choose the other model"
+                f"{', '.join(f'--{name}' for name in changed)} says nothing to --model {self.model}: leave "
+                "it out, or choose the other model"
             )
         return self
 
