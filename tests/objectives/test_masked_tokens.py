@@ -6,20 +6,17 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from small_beats import NUM_SAMPLES, audio_encoder, chirps, masked_tokens, random_tokenizer, shortened
 from torch import Tensor
 
 from bioacoustics.objectives.masked_tokens import MaskedTokens
 from bioacoustics.objectives.masks import scattered_mask
 from bioacoustics.training.optimizer import OptimizerConfig, Updater
 
-from small_beats import NUM_SAMPLES, audio_encoder, chirps, masked_tokens, random_tokenizer, shortened
-
 
 def gradients(objective: MaskedTokens) -> dict[str, Tensor]:
     return {
-        name: weight.grad.clone()
-        for name, weight in objective.named_parameters()
-        if weight.grad is not None
+        name: weight.grad.clone() for name, weight in objective.named_parameters() if weight.grad is not None
     }
 
 
