@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 import torch
@@ -173,3 +174,21 @@ def test_names_that_are_no_text_and_names_like_markup(
     assert set(frame["file"]) == {"[bold].wav", *(["Grabaci\\udcf3n.wav"] if is_told else [])}
     assert "unusable [/bold] no.wav/a.wav: it is a text file, not sound" in said()
     assert f"{output}: {len(frame)} embeddings of 32 dimensions" in said()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_lower_precision_stays_close_says_so_and_does_not_depend_on_the_batch(
+    tmp_path: Path, small_model: Path, clips: Path, precision: str
+) -> None:
+    exact, _ = run(tmp_path / "float32.parquet", small_model, clips)
+    said = io.StringIO()
+    near, _ = run(tmp_path / "near.parquet", small_model, clips, Console(file=said), precision=precision)
+    ours, theirs = vectors(near), vectors(exact)
+    cosines = (ours * theirs).sum(1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
+    assert cosines.min() > 0.999
+    assert not np.array_equal(ours, theirs)
+    assert f"dimensions, {precision}" in said.getvalue()
+    assert pq.read_schema(tmp_path / "near.parquet").metadata[b"precision"] == precision.encode()
+    if precision == "int8":
+        alone, _ = run(tmp_path / "alone.parquet", small_model, clips, precision=precision, batch_size=1)
+        np.testing.assert_allclose(vectors(alone), ours, rtol=0, atol=1e-4)

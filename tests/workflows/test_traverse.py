@@ -18,7 +18,15 @@ def traversal_of(folder: Path, console: Console, **changes: object) -> Traversal
         return batch.waveforms.square().mean(dim=1, keepdim=True).sqrt()
 
     config = TraverseConfig.model_validate({"data_dir": folder, "device": "cpu", **changes})
-    return Traversal(config, loudness, window_s=0.5, sample_rate_hz=16_000, min_samples=400, console=console)
+    return Traversal(
+        config,
+        loudness,
+        window_s=0.5,
+        sample_rate_hz=16_000,
+        min_samples=400,
+        precision="float32",
+        console=console,
+    )
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
@@ -59,6 +67,7 @@ def test_an_error_of_the_model_ends_the_reading_threads(clips: Path, console: Co
         window_s=0.5,
         sample_rate_hz=16_000,
         min_samples=400,
+        precision="float32",
         console=console,
     )
     with pytest.raises(RuntimeError, match="the model broke"):

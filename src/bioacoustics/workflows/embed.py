@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bioacoustics.formats.tables import TableWriter, check_ending
 from bioacoustics.inference.device import pick_device
+from bioacoustics.inference.precision import pick_precision, prepare
 from bioacoustics.models.audio_encoder import Pooling
 from bioacoustics.models.saved import load_encoder
 from bioacoustics.workflows.survey import Outcome
@@ -37,23 +38,28 @@ def embed(config: EmbedConfig, console: Console) -> Outcome:
     """
     check_ending(config.output)
     device = pick_device(config.device)
+    precision = pick_precision(config.precision, device)
     encoder = load_encoder(config.model_path, device=device)
+    prepare(encoder, precision)
     traversal = Traversal(
         config,
         lambda batch: encoder.embed(batch.waveforms.to(device), pooling=config.pooling),
         window_s=config.window_s or DEFAULT_WINDOW_S,
         sample_rate_hz=encoder.sample_rate_hz,
         min_samples=encoder.front_end.config.frame_length,
+        precision=precision,
         console=console,
     )
     is_csv = config.output.suffix.lower() == ".csv"
-    with TableWriter(config.output, _schema(encoder.embedding_dim, is_csv)) as table:
+    with TableWriter(
+        config.output, _schema(encoder.embedding_dim, is_csv).with_metadata({"precision": precision})
+    ) as table:
         for rows in _chunks(traversal):
             table.write(rows if not is_csv else _widened(rows))
     traversal.outcome.write(config.output.with_name(f"{config.output.name}.problems.csv"))
     traversal.outcome.show(console)
     console.print(
-        f"{config.output}: {table.num_rows} embeddings of {encoder.embedding_dim} dimensions",
+        f"{config.output}: {table.num_rows} embeddings of {encoder.embedding_dim} dimensions, {precision}",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from bioacoustics.formats.tables import TableWriter, check_ending
 from bioacoustics.inference.device import pick_device
+from bioacoustics.inference.precision import pick_precision, prepare
 from bioacoustics.models.audio_encoder import AudioClassifier
 from bioacoustics.models.saved import load_classifier
 from bioacoustics.workflows.survey import Outcome
@@ -39,7 +40,9 @@ def predict(config: PredictConfig, console: Console) -> Outcome:
     """
     check_ending(config.output)
     device = pick_device(config.device)
+    precision = pick_precision(config.precision, device)
     classifier = load_classifier(config.model_path, device=device)
+    prepare(classifier, precision)
     front_end = classifier.encoder.front_end.config
     window_s = config.window_s or (
         front_end.num_samples(classifier.target_length) / front_end.sample_rate_hz
@@ -52,15 +55,18 @@ def predict(config: PredictConfig, console: Console) -> Outcome:
         window_s=window_s,
         sample_rate_hz=front_end.sample_rate_hz,
         min_samples=front_end.frame_length,
+        precision=precision,
         console=console,
     )
-    with TableWriter(config.output, _schema(classifier.labels)) as table:
+    with TableWriter(
+        config.output, _schema(classifier.labels).with_metadata({"precision": precision})
+    ) as table:
         for columns in _chunks(_clips(traversal, classifier.multi_label), classifier, config.threshold):
             table.write(columns)
     traversal.outcome.write(config.output.with_name(f"{config.output.name}.problems.csv"))
     traversal.outcome.show(console)
     console.print(
-        f"{config.output}: {table.num_rows} clips, {len(classifier.labels)} labels",
+        f"{config.output}: {table.num_rows} clips, {len(classifier.labels)} labels, {precision}",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from bioacoustics.audio.reading import Reading
 from bioacoustics.audio.segments import Segment, SegmentConfig
-from bioacoustics.inference.device import DeviceChoice
+from bioacoustics.inference.device import DeviceChoice, pick_device
+from bioacoustics.inference.precision import Precision, PrecisionChoice, arithmetic
 from bioacoustics.inference.windows import WindowBatch, WindowReader, in_file_order
 from bioacoustics.workflows.survey import BadFiles, Outcome, survey
 
@@ -44,6 +45,10 @@ class TraverseConfig(BaseModel, frozen=True, extra="forbid"):
     batch_size: int = Field(default=8, ge=1, description="windows at a time")
     num_threads: int = Field(default=2, ge=1, description="reading threads")
     device: DeviceChoice = Field(default="auto", description="auto takes the GPU where there is one")
+    precision: PrecisionChoice = Field(
+        default="auto",
+        description="float32, bf16 or int8 (processor only); auto is float32, on a GPU that has it bf16",
+    )
     bad_files: BadFiles = Field(default=BadFiles.REPORT, description="recordings that cannot be used")
 
 
@@ -58,6 +63,7 @@ class Traversal:
         window_s: float,
         sample_rate_hz: int,
         min_samples: int,
+        precision: Precision,
         console: Console,
     ) -> None:
         min_duration_s = min_samples / sample_rate_hz
@@ -69,6 +75,7 @@ class Traversal:
         self.outcome = Outcome(unusable=list(self.scan.unreadable))
         self._config = config
         self._compute = compute
+        self._arithmetic = arithmetic(precision, pick_device(config.device))
         self._stride_s = config.stride_s or window_s
         self._console = console
         self._reader = WindowReader(
@@ -105,4 +112,6 @@ class Traversal:
     def _outputs(self) -> Iterator[tuple[WindowBatch, Float[np.ndarray, "batch values"]]]:
         with torch.inference_mode():
             for batch in self._reader.batches(self._config.batch_size):
-                yield batch, self._compute(batch).float().cpu().numpy()
+                with self._arithmetic:
+                    values = self._compute(batch)
+                yield batch, values.float().cpu().numpy()
