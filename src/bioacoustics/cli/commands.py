@@ -22,8 +22,10 @@ from bioacoustics.workflows.demo import DemoConfig, demo
 from bioacoustics.workflows.doctor import doctor
 from bioacoustics.workflows.embed import EmbedConfig, embed
 from bioacoustics.workflows.finetune import FinetuneConfig, finetune
+from bioacoustics.workflows.index import IndexConfig, index
 from bioacoustics.workflows.predict import PredictConfig, predict
 from bioacoustics.workflows.pretrain import PretrainConfig, pretrain
+from bioacoustics.workflows.search import SearchConfig, search
 from bioacoustics.workflows.survey import BadFiles, Outcome
 
 EXIT_ERROR = 1
@@ -85,6 +87,8 @@ _register("finetune", FinetuneConfig, _over_recordings(finetune))
 _register("embed", EmbedConfig, _over_recordings(embed))
 _register("predict", PredictConfig, _over_recordings(predict))
 _register("audit", AuditConfig, _over_recordings(audit))
+_register("search", SearchConfig, _over_recordings(search))
+_register("index", IndexConfig, _plain(index))
 _register("convert", ConvertConfig, _convert)
 _register("demo", DemoConfig, _plain(demo))
 

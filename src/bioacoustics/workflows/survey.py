@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bioacoustics.audio.reading import Finding
 from bioacoustics.audio.recordings import Recording, Scan, UnreadableFile, scan_recordings
+from bioacoustics.data.choice import choose
 from bioacoustics.data.windows import Problem
 from bioacoustics.models.writing import atomic_write
 
@@ -70,6 +71,15 @@ class Outcome:
         found.show(console)
         self.unusable += found.unusable
 
+    def recall(self, unusable: Mapping[str, str]) -> None:
+        """Take in what an earlier run found unusable, by its relative path."""
+        known = {file.relative_path for file in self.unusable}
+        self.unusable += [
+            UnreadableFile(path=Path(name), relative_path=name, reason=reason)
+            for name, reason in unusable.items()
+            if name not in known
+        ]
+
     def write(self, path: Path) -> None:
         """Write one row per unusable file and per finding: file, kind, reason."""
         text = io.StringIO(newline="")
@@ -122,8 +132,11 @@ def scan_aloud(data_dir: Path, console: Console) -> Scan:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("reading headers", total=None)
+        choice = choose(data_dir)
         scan = scan_recordings(
-            data_dir, on_file=lambda done, total: progress.update(task, completed=done, total=total)
+            choice.root,
+            paths=choice.paths,
+            on_file=lambda done, total: progress.update(task, completed=done, total=total),
         )
     hours = scan.duration_s / 3600
     rate = (len(scan.recordings) + len(scan.unreadable)) / max(scan.elapsed_s, 1e-9)
