@@ -18,16 +18,18 @@ class HeadConfig(BaseModel, frozen=True, extra="forbid"):
     num_classes: int = Field(gt=0)
     prediction_mode: PredictionMode = "CLS_TOKEN"
     norm_eps: float = Field(default=1e-6, gt=0)  # the Hugging Face port of EAT has 1e-5
+    hidden_dim: int | None = Field(default=None, gt=0)  # of a layer between pooling and logits; None: none
 
 
 class ClassificationHead(nn.Module):
-    """Pooling, layer norm and one linear layer."""
+    """Pooling, layer norm, a hidden layer where there is one, and one linear layer."""
 
     def __init__(self, config: HeadConfig, embed_dim: int) -> None:
         super().__init__()
         self.config = config
         self.fc_norm = nn.LayerNorm(embed_dim, eps=config.norm_eps)
-        self.head = nn.Linear(embed_dim, config.num_classes)
+        self.hidden = nn.Linear(embed_dim, config.hidden_dim) if config.hidden_dim else None
+        self.head = nn.Linear(config.hidden_dim or embed_dim, config.num_classes)
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
 
@@ -43,9 +45,14 @@ class ClassificationHead(nn.Module):
             case "LIN_SOFTMAX":
                 return linear_softmax(features.patches)
 
+    def represent(self, pooled: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch hidden"]:
+        """What the last layer sees of pooled features."""
+        normed: Tensor = self.fc_norm(pooled)
+        return normed if self.hidden is None else nn.functional.gelu(self.hidden(normed))
+
     def forward(self, features: Features) -> Float[Tensor, "batch classes"]:
         """Return one logit per class."""
-        logits: Tensor = self.head(self.fc_norm(self.pool(features)))
+        logits: Tensor = self.head(self.represent(self.pool(features)))
         return logits
 
 
