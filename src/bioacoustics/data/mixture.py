@@ -30,10 +30,14 @@ class Source:
 
 
 class MixedWindows:
-    """The windows of several sources, numbered through in the order of the sources."""
+    """The windows of several sources, numbered through in the order of the sources.
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    With `num_classes`, windows of sources without targets get some that say that nothing is known: NaN.
+    """
+
+    def __init__(self, sources: Sequence[Source], *, num_classes: int = 0) -> None:
         self._sources = tuple(sources)
+        self._unknown = np.full(num_classes, np.nan, dtype=np.float32) if num_classes else None
         self._ends = list(accumulate(len(source.windows) for source in sources))
         self.num_samples = max(source.windows.num_samples for source in sources)
         self.window_s = max(source.windows.window_s for source in sources)
@@ -46,7 +50,9 @@ class MixedWindows:
         number = int(np.searchsorted(self._ends, index, side="right"))
         source = self._sources[number]
         local = index - (self._ends[number] - len(source.windows))
-        return replace(source.windows.read(local, draw_id), origin=source.origins[local])
+        window = source.windows.read(local, draw_id)
+        target = self._unknown if window.target is None else window.target
+        return replace(window, target=target, origin=source.origins[local])
 
 
 class Mixture:
