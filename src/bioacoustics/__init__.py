@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bioacoustics.models.audio_encoder import AudioClassifier, AudioEncoder
-    from bioacoustics.models.eat import Features
+    from bioacoustics.models.features import Features
     from bioacoustics.models.saved import load_classifier, load_encoder
 
 __version__ = "0.1.0"
@@ -15,7 +15,7 @@ __all__ = ["AudioClassifier", "AudioEncoder", "Features", "__version__", "load_c
 _HOMES = {
     "AudioClassifier": "bioacoustics.models.audio_encoder",
     "AudioEncoder": "bioacoustics.models.audio_encoder",
-    "Features": "bioacoustics.models.eat",
+    "Features": "bioacoustics.models.features",
     "load_classifier": "bioacoustics.models.saved",
     "load_encoder": "bioacoustics.models.saved",
 }

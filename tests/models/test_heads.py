@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from bioacoustics.models.eat import EATEncoder, Features
+from bioacoustics.models.eat import EATEncoder
+from bioacoustics.models.features import Features
 from bioacoustics.models.heads import ClassificationHead, HeadConfig, PredictionMode, linear_softmax
 
 AssertNear = Callable[[Tensor, "np.ndarray[Any, Any]", float], None]

@@ -5,7 +5,6 @@ which builds on data2vec 2.0. The blocks are post-norm, one more norm stands bef
 """
 
 import itertools
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
@@ -15,6 +14,7 @@ from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from bioacoustics.models.features import Features
 from bioacoustics.models.transformer import PostNormBlock
 
 Size = Literal["tiny", "small", "base", "large"]
@@ -61,6 +61,15 @@ class EATConfig(BaseModel, frozen=True, extra="forbid"):
         """Patches one above the other in a column of the spectrogram."""
         return self.num_mels // self.patch_size
 
+    @property
+    def has_cls(self) -> bool:
+        """Whether one token stands for the whole row."""
+        return True
+
+    def for_finetuning(self, drop_path_rate: float) -> "EATConfig":
+        """The same shape with the regularisation of a fine-tuning."""
+        return self.model_copy(update={"drop_path_rate": drop_path_rate})
+
 
 class DecoderConfig(BaseModel, frozen=True, extra="forbid"):
     """Shape of the convolutional decoder that pre-training needs."""
@@ -84,19 +93,6 @@ class DecoderConfig(BaseModel, frozen=True, extra="forbid"):
                 return cls(width=1024, kernel=5, num_layers=3)
             case _:
                 return cls(width=EATConfig.of_size(size).embed_dim)
-
-
-@dataclass(frozen=True)
-class Features:
-    """What an encoder says about a batch of spectrograms.
-
-    `patches` are ordered column by column: patch index = time column * bands + band, band 0 the lowest. One
-    column spans `patch_size` frames (160 ms as published). `cls` is one vector for the whole row,
-    None for encoders that have no such token.
-    """
-
-    patches: Float[Tensor, "batch patches dim"]
-    cls: Float[Tensor, "batch dim"] | None
 
 
 class EncodedTokens(NamedTuple):

@@ -16,11 +16,13 @@ from bioacoustics.models.bundle import (
     Bundle,
     Header,
     header_from_json,
+    modules_of,
     only_tensors,
     seal,
     write_bundle,
 )
 from bioacoustics.models.eat import EATDecoder, EATEncoder
+from bioacoustics.models.encoders import Encoder
 from bioacoustics.models.heads import ClassificationHead
 from bioacoustics.models.published_weights import WEIGHTS_FILE, bundle_of_fairseq, read_hugging_face
 from bioacoustics.models.unpickling import load_pickled
@@ -164,32 +166,35 @@ def _own_bundle(header_text: str, weights: Mapping[str, Any]) -> Bundle:
 
 def build_encoder(bundle: Bundle) -> AudioEncoder:
     """The encoder of a bundle, on the CPU, in float32 and eval mode; of a pre-training the student."""
-    return AudioEncoder(bundle.header.log_mel, _build_eat(bundle, "encoder.")).eval()
+    encoder = _built(bundle, "encoder")
+    assert isinstance(encoder, Encoder)
+    return AudioEncoder(bundle.header.log_mel, encoder).eval()
 
 
 def build_teacher(bundle: Bundle) -> EATEncoder | None:
-    """The teacher of a pre-training bundle, if it has one; otherwise like `build_encoder`."""
-    return _build_eat(bundle, "teacher.").eval() if _part(bundle, "teacher.") else None
+    """The teacher of EAT's pre-training, if the bundle has one; otherwise like `build_encoder`."""
+    if not _part(bundle, "teacher"):
+        return None
+    teacher = _built(bundle, "encoder", weights_of="teacher")
+    assert isinstance(teacher, EATEncoder)
+    return teacher
 
 
 def build_decoder(bundle: Bundle) -> EATDecoder | None:
-    """The decoder of a pre-training bundle, if it has one; otherwise like `build_encoder`."""
+    """The decoder of EAT's pre-training, if the bundle has one; otherwise like `build_encoder`."""
     if bundle.header.decoder is None:
         return None
-    with torch.device("meta"):
-        decoder = EATDecoder(bundle.header.decoder, bundle.header.encoder.embed_dim)
-    _fill(decoder, _part(bundle, "decoder."))
-    return decoder.eval()
+    decoder = _built(bundle, "decoder")
+    assert isinstance(decoder, EATDecoder)
+    return decoder
 
 
 def build_classifier(bundle: Bundle) -> AudioClassifier:
     """The classifier of a bundle of that kind; otherwise like `build_encoder`."""
     header = bundle.header
-    assert header.head is not None
     assert header.multi_label is not None
-    with torch.device("meta"):
-        head = ClassificationHead(header.head, header.encoder.embed_dim)
-    _fill(head, _part(bundle, "head."))
+    head = _built(bundle, "head")
+    assert isinstance(head, ClassificationHead)
     return AudioClassifier(
         build_encoder(bundle),
         head,
@@ -225,7 +230,7 @@ def bundle_of_classifier(
 
 
 def bundle_of_pretraining(encoder: AudioEncoder, decoder: EATDecoder, teacher: EATEncoder) -> Bundle:
-    """A bundle of all that a pre-training needs to go on from, a copy of the present weights."""
+    """A bundle of all that EAT's pre-training needs to go on from, a copy of the present weights."""
     header = Header(
         kind="pretraining",
         encoder=encoder.config,
@@ -235,25 +240,22 @@ def bundle_of_pretraining(encoder: AudioEncoder, decoder: EATDecoder, teacher: E
     return seal(header, _weights_of(encoder=encoder.encoder, decoder=decoder, teacher=teacher))
 
 
-def _build_eat(bundle: Bundle, prefix: str) -> EATEncoder:
-    # Without memory at first, so that no initial weights are drawn only to be replaced.
-    with torch.device("meta"):
-        encoder = EATEncoder(bundle.header.encoder)
-    _fill(encoder, _part(bundle, prefix))
-    return encoder
+def _built(bundle: Bundle, part: str, *, weights_of: str | None = None) -> nn.Module:
+    """One part of the model, with its own weights or those of another part of the same shape."""
+    module = modules_of(bundle.header)[part]
+    weights = _part(bundle, weights_of or part)
+    copies = {name: weight.to(torch.float32, copy=True) for name, weight in weights.items()}
+    module.load_state_dict(copies, strict=True, assign=True)
+    return module.eval()
 
 
-def _part(bundle: Bundle, prefix: str) -> dict[str, Tensor]:
+def _part(bundle: Bundle, part: str) -> dict[str, Tensor]:
+    prefix = f"{part}."
     return {
         name.removeprefix(prefix): weight
         for name, weight in bundle.weights.items()
         if name.startswith(prefix)
     }
-
-
-def _fill(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    copies = {name: weight.to(torch.float32, copy=True) for name, weight in weights.items()}
-    module.load_state_dict(copies, strict=True, assign=True)
 
 
 def _weights_of(**parts: nn.Module) -> dict[str, Tensor]:

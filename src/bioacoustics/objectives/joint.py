@@ -152,9 +152,10 @@ class Joint(Objective):
             encoder = self.contrastive.key_encoder
         with torch.no_grad():
             log_mel = self._log_mel(clips, view)
+            num_frames = classifier.num_frames(clips.num_samples, clips.waveforms.shape[1])
         freezes = is_key or self.classification.config.freezes_encoder
         with torch.set_grad_enabled(torch.is_grad_enabled() and not freezes):
-            return classifier.head.pool(encoder.features(log_mel))
+            return classifier.head.pool(encoder.features(log_mel, num_frames))
 
     def _log_mel(self, clips: Batch, view: int) -> Float[Tensor, "batch frames mels"]:
         assert self.classification is not None

@@ -86,7 +86,12 @@ class MaskedLatent(Objective):
     ) -> None:
         """Build the objective around a student; a teacher that is not given starts as its copy."""
         super().__init__()
-        depth = encoder.encoder.config.depth
+        student = encoder.encoder
+        if not isinstance(student, EATEncoder):
+            raise ValueError(  # noqa: TRY004 -- it is the user's checkpoint that does not suit
+                "masked latent prediction is the pre-training of EAT, and this encoder is of another kind"
+            )
+        depth = student.config.depth
         if (config.average_top_k_layers or depth) > depth:
             raise ValueError(
                 f"average_top_k_layers is {config.average_top_k_layers}, but the encoder has {depth} blocks"
@@ -94,12 +99,18 @@ class MaskedLatent(Objective):
         self.config, self.seed = config, seed
         self.encoder = encoder
         self.decoder = decoder
-        self.teacher = copy.deepcopy(encoder.encoder) if teacher is None else teacher
+        self.teacher = copy.deepcopy(student) if teacher is None else teacher
         # Steps of the average are far below the resolution of half precision.
         self.teacher.float().requires_grad_(requires_grad=False).eval()
         generator = torch.Generator().manual_seed(seed_of(seed, Stream.MASK_NOISE, 0))
         table = torch.randn(NOISE_TABLE_SIZE, generator=generator) * config.mask_noise_std
         self.register_buffer("noise_table", table, persistent=False)
+
+    @property
+    def student(self) -> EATEncoder:
+        """The encoder that learns."""
+        assert isinstance(self.encoder.encoder, EATEncoder)
+        return self.encoder.encoder
 
     def train(self, mode: bool = True) -> "MaskedLatent":
         """Switch to training or evaluation; the teacher stays in evaluation."""
@@ -163,7 +174,7 @@ class MaskedLatent(Objective):
         noise: Float[Tensor, "rows patches dim"],
     ) -> tuple[Float[Tensor, "rows dim"], Float[Tensor, "rows patches dim"]]:
         """CLS of every clone, and the decoder's input: student features where visible, else noise."""
-        student = self.encoder.encoder
+        student = self.student
         patches = student.embed_patches(log_mel)
         num_patches, dim = patches.shape[1:]
         num_visible = self.config.mask.num_visible(num_patches)
@@ -182,7 +193,7 @@ class MaskedLatent(Objective):
         Numbers from a generator seeded by each clip would need the draw ids on the host, and a wait for the
         device; hashing each number costs more memory than the rest of the decoder's input.
         """
-        dim = self.encoder.encoder.config.embed_dim
+        dim = self.student.config.embed_dim
         num_clones = self.config.num_clones
         draws = uniforms(self.seed, Stream.MASK_NOISE, draw_ids, num_clones * num_patches)
         starts = (draws * (NOISE_TABLE_SIZE - dim)).long().view(-1, num_patches)
@@ -192,12 +203,12 @@ class MaskedLatent(Objective):
     def after_step(self, num_updates: int) -> None:
         """Move the teacher towards the student: teacher = decay * teacher + (1 - decay) * student."""
         weight = 1 - self.config.ema_decay_at(num_updates)
-        student = [parameter.float() for parameter in self.encoder.encoder.parameters()]
+        student = [parameter.float() for parameter in self.student.parameters()]
         torch._foreach_lerp_(list(self.teacher.parameters()), student, weight)
 
     def _grid(self, log_mel: Float[Tensor, "batch frames mels"]) -> tuple[int, int]:
         """Patches along time and along frequency."""
-        size = self.encoder.encoder.config.patch_size
+        size = self.student.config.patch_size
         return log_mel.shape[1] // size, log_mel.shape[2] // size
 
     def _teacher_layers(

@@ -9,7 +9,8 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import nn
 
-from bioacoustics.models.eat import EATConfig
+from bioacoustics.models.beats import BEATsConfig
+from bioacoustics.models.encoders import EncoderConfig
 from bioacoustics.objectives.masked_latent import MaskedLatent
 
 BYTES_PER_FLOAT = 4
@@ -17,6 +18,8 @@ BYTES_PER_FLOAT = 4
 FLOATS_KEPT_PER_TOKEN = 16
 # The same of a decoder layer: input, convolution, norm, activation and sum.
 FLOATS_KEPT_PER_PATCH = 5
+# The same of an attention that learns a bias, for each pair of tokens of each head.
+FLOATS_KEPT_PER_PAIR = 4
 SHARE_OF_FREE_MEMORY = 0.6
 COPIES_OF_WEIGHTS = 4  # weights, gradients and the two moments of AdamW
 
@@ -35,7 +38,7 @@ def pretraining_bytes_per_clip(objective: MaskedLatent, target_length: int) -> i
     return (kept + losses) * BYTES_PER_FLOAT
 
 
-def finetuning_bytes_per_clip(encoder: EATConfig, target_length: int) -> int:
+def finetuning_bytes_per_clip(encoder: EncoderConfig, target_length: int) -> int:
     """What one clip keeps in memory during an update of fine-tuning."""
     num_patches = target_length // encoder.patch_size * encoder.num_bands
     return _encoder_floats(encoder, num_patches) * BYTES_PER_FLOAT
@@ -77,5 +80,8 @@ def _rows_of_earlier_start(save_dir: Path, batch_size: int) -> int | None:
     return rows if data["batch_size"] == batch_size else None
 
 
-def _encoder_floats(encoder: EATConfig, num_patches: int) -> int:
-    return encoder.depth * (num_patches + 1) * encoder.embed_dim * FLOATS_KEPT_PER_TOKEN
+def _encoder_floats(encoder: EncoderConfig, num_patches: int) -> int:
+    floats = encoder.depth * (num_patches + 1) * encoder.embed_dim * FLOATS_KEPT_PER_TOKEN
+    if isinstance(encoder, BEATsConfig) and encoder.relative_bias:
+        floats += encoder.depth * encoder.num_heads * num_patches**2 * FLOATS_KEPT_PER_PAIR
+    return floats

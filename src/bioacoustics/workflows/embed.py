@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +10,7 @@ from rich.console import Console
 
 from bioacoustics.formats.tables import TableWriter, check_ending
 from bioacoustics.inference.device import pick_device
+from bioacoustics.models.audio_encoder import Pooling
 from bioacoustics.models.saved import load_encoder
 from bioacoustics.workflows.survey import Outcome
 from bioacoustics.workflows.traverse import Traversal, TraverseConfig
@@ -24,8 +24,8 @@ class EmbedConfig(TraverseConfig, frozen=True, extra="forbid"):
 
     model_path: Path = Field(description="any checkpoint, pre-trained or fine-tuned, published or own")
     output: Path = Field(description="table to write: .parquet or .csv")
-    pooling: Literal["cls", "mean"] = Field(
-        default="cls", description="the CLS token, or the mean of the patches"
+    pooling: Pooling = Field(
+        default="auto", description="the CLS token, or the mean of the patches; auto: CLS where there is one"
     )
 
 

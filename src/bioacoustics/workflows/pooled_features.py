@@ -150,7 +150,8 @@ def _view(
     try:
         for batch in loader:
             log_mel = _log_mel(classifier, batch, augmentation)
-            vectors = classifier.head.pool(classifier.encoder.features(log_mel))
+            num_frames = classifier.num_frames(batch.num_samples, batch.waveforms.shape[1])
+            vectors = classifier.head.pool(classifier.encoder.features(log_mel, num_frames))
             yield (batch.draw_ids - EVALUATION_DRAWS).tolist(), vectors.float().cpu().numpy()
     finally:
         loader.close()

@@ -205,6 +205,10 @@ def _models(
             "the normalisation that they were trained with, which is stored in the checkpoint"
         )
     bundle = read_bundle(config.model_path)
+    if not isinstance(bundle.header.encoder, EATConfig):
+        raise ValueError(  # noqa: TRY004 -- it is the user's file that does not suit
+            f"{config.model_path} is a {bundle.header.architecture!r} model: this pre-training is that of EAT"
+        )
     decoder = build_decoder(bundle)
     if decoder is None:
         console.print(
