@@ -142,8 +142,9 @@ class Contrastive(nn.Module):
     def after_step(self, num_updates: int) -> None:
         """Let the keys of all processes into the banks, then the slow encoder follow; all must call it."""
         self.num_updates.fill_(num_updates)
+        nothing = Keys.none(self.config.projection_dim, self.num_updates.device)
         for name, bank in (("positives", self.positives), ("negatives", self.negatives)):
-            bank.enqueue(gathered(Keys.joined(self._waiting[name])), num_updates)
+            bank.enqueue(gathered(Keys.joined([nothing, *self._waiting[name]])), num_updates)
             self._waiting[name] = []
         slow: list[Tensor] = list(self.slow.parameters())
         fast = [parameter.float() for module in self._fast for parameter in module.parameters()]

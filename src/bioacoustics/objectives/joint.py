@@ -125,7 +125,7 @@ class Joint(Objective):
         if len(clips) > num_labeled:
             losses = self.classification.losses_of_logits(logits[num_labeled:], clips.targets[num_labeled:])
             yield "detector_loss", self.config.detector_weight, losses, "examples"
-        if self.contrastive is not None:
+        if self.contrastive is not None and len(clips) > num_labeled:
             examples = clips.at(range(num_labeled, len(clips)))
             keys = self._keys(examples)
             positives, negatives = (

@@ -34,6 +34,18 @@ class Keys:
         return Keys(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
     @classmethod
+    def none(cls, dim: int, device: torch.device) -> "Keys":
+        """No keys at all."""
+        numbers = torch.zeros(0, dtype=torch.int64, device=device)
+        return cls(
+            features=torch.zeros(0, dim, device=device),
+            draw_ids=numbers,
+            items=numbers,
+            recordings=numbers,
+            classes=numbers,
+        )
+
+    @classmethod
     def joined(cls, parts: Sequence["Keys"]) -> "Keys":
         """All keys of several parts, one after the other."""
         names = [field.name for field in fields(cls)]

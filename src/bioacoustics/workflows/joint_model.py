@@ -106,7 +106,10 @@ def self_supervised(
                 )
             decoder = EATDecoder(DecoderConfig(width=encoder.embedding_dim), encoder.embedding_dim)
         teacher = build_teacher(bundle) if bundle is not None else None
-        settings = MaskedLatentConfig(target_length=target_length)
+        # Both of its losses as means over channels, so that all terms of the sum are of one size.
+        settings = MaskedLatentConfig(
+            target_length=target_length, loss_scale=1 / encoder.embedding_dim, utterance_weight=1.0
+        )
         return MaskedLatent(encoder, decoder, settings, seed=config.seed, teacher=teacher)
     raise NotImplementedError
 
