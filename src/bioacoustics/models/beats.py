@@ -211,12 +211,13 @@ class BEATsEncoder(nn.Module):
                 column, whatever there is in it.
         """
         patches = self.embed_patches(log_mel)
-        is_padding = None if num_frames is None else self._is_padding(num_frames, log_mel.shape[1])
+        is_padding = None if num_frames is None else self.is_padding(num_frames, log_mel.shape[1])
         return Features(self.encode(patches, is_padding=is_padding).patches, cls=None, is_padding=is_padding)
 
-    def _is_padding(
+    def is_padding(
         self, num_frames: Int[Tensor, " batch"], total_frames: int
     ) -> Bool[Tensor, "batch patches"]:
+        """Which patches are padding where so many frames of each row are sound."""
         size, num_bands = self.config.patch_size, self.config.num_bands
         num_patches = total_frames // size * num_bands
         if self.config.padding_rule == "aligned":
