@@ -24,6 +24,11 @@ from bioacoustics.models.bundle import (
 from bioacoustics.models.eat import EATDecoder, EATEncoder
 from bioacoustics.models.encoders import Encoder
 from bioacoustics.models.heads import ClassificationHead
+from bioacoustics.models.published_beats import (
+    bundle_of_beats,
+    bundle_of_beats_weights,
+    prefix_of_beats,
+)
 from bioacoustics.models.published_weights import WEIGHTS_FILE, bundle_of_fairseq, read_hugging_face
 from bioacoustics.models.unpickling import load_pickled
 from bioacoustics.models.writing import atomic_write, write_torch
@@ -48,7 +53,7 @@ __all__ = [
 
 _EXPECTED = (
     "expected a .pt or .safetensors file of this package, a fairseq checkpoint of EAT, "
-    "or a Hugging Face folder of EAT"
+    "a Hugging Face folder of EAT, or a checkpoint of BEATs"
 )
 
 
@@ -56,13 +61,15 @@ def load_encoder(path: str | os.PathLike[str], device: str | torch.device = "cpu
     """Load the encoder of any saved model, in float32 and eval mode; of a pre-training it is the student.
 
     Args:
-        path: our `.pt` or `.safetensors`, a fairseq EAT checkpoint, pre-trained or fine-tuned, or a Hugging
-            Face folder or its `model.safetensors`.
+        path: our `.pt` or `.safetensors`; a fairseq EAT checkpoint, pre-trained or fine-tuned, or a Hugging
+            Face folder of EAT or its `model.safetensors`; an official BEATs checkpoint, or one of OpenBEATs,
+            ESPnet, avex or NatureLM-audio.
         device: where the model is to run.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no EAT model, is damaged or does not fit together; the message says what it is.
+        ValueError: if it is no EAT or BEATs model, is damaged or does not fit together; the message says what
+            it is.
     """
     return build_encoder(read_bundle(path)).to(device)
 
@@ -130,22 +137,35 @@ def _read_pickled(path: Path) -> Bundle:
     match content:
         case {"bioacoustics": str(header), "weights": Mapping() as weights}:
             return _own_bundle(header, weights)
-        case {"model": Mapping(), "cfg": Mapping() as settings} if "encoder_layers" in settings:
-            raise ValueError(f"it is a BEATs checkpoint, which this version does not read; {_EXPECTED}")
+        case {"model": Mapping() as weights, "cfg": Mapping() as settings} if (
+            "encoder_layers" in settings or prefix_of_beats(weights) is not None
+        ):
+            return bundle_of_beats(content)
         case {"model": Mapping(), "cfg": _}:
             return bundle_of_fairseq(content)
+    for part in (content.get("model_state_dict"), content.get("model"), content):
+        if isinstance(part, Mapping) and (prefix := prefix_of_beats(part)) is not None:
+            return bundle_of_beats_weights(part, prefix)
     raise ValueError(f"it holds {', '.join(sorted(map(str, content))[:10]) or 'nothing'}; {_EXPECTED}")
 
 
 def _read_safetensors(path: Path) -> Bundle:
     """Our own file, or a Hugging Face folder or the weights inside it."""
+    file_path = path / WEIGHTS_FILE if path.is_dir() else path
     try:
+        if not file_path.is_file():
+            return read_hugging_face(path)  # which tells what is not there
+        with safetensors.safe_open(file_path, "pt") as file:
+            header = (file.metadata() or {}).get(HEADER_KEY)
+            names = list(file.keys())
+            prefix = prefix_of_beats(names)
+            if header is not None or prefix is not None:
+                weights = {name: file.get_tensor(name) for name in names}
+                return (
+                    _own_bundle(header, weights) if header else bundle_of_beats_weights(weights, prefix or "")
+                )
         if path.is_dir():
             return read_hugging_face(path)
-        with safetensors.safe_open(path, "pt") as file:
-            header = (file.metadata() or {}).get(HEADER_KEY)
-            if header is not None:
-                return _own_bundle(header, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
         if path.name != WEIGHTS_FILE:
             raise ValueError(f"it has no header of this package and is no {WEIGHTS_FILE}; {_EXPECTED}")
         return read_hugging_face(path.parent)
