@@ -55,6 +55,7 @@ class Joint(Objective):
         self_supervised: What learns from `unlabeled` rows.
         classification: Classifier and loss of `labeled`, `positive` and `negative` rows.
         contrastive: What compares `positive` rows with each other and with `negative` ones.
+        weight_of_window: How much a window counts for `self_supervised`, in the unit of its losses' weight.
         seed: Seed of the augmentation.
     """
 
@@ -66,9 +67,11 @@ class Joint(Objective):
         self_supervised: Objective | None,
         classification: Classification | None,
         contrastive: Contrastive | None,
+        weight_of_window: float = 1.0,
         seed: int,
     ) -> None:
         super().__init__()
+        self.weight_of_window = weight_of_window
         self.config = config
         self.num_rows = dict(num_rows)
         self.held_out_rows: Mapping[str, int] = dict(num_rows)  # of a whole validation
@@ -90,7 +93,7 @@ class Joint(Objective):
             found.append(("self_supervised_loss", self.config.self_supervised_weight, losses, "unlabeled"))
         if self.classification is not None:
             found += self._of_clips(batch, rows)
-        return self._sum(batch, rows, found)
+        return self._sum(batch, found)
 
     def after_step(self, num_updates: int) -> None:
         """Let teachers follow and the keys of the update into the banks."""
@@ -190,26 +193,22 @@ class Joint(Objective):
             classes=labels,
         )
 
-    def _sum(
-        self,
-        batch: Batch,
-        rows: Mapping[str, list[int]],
-        found: Iterable[tuple[str, float, Losses, str]],
-    ) -> Losses:
+    def _sum(self, batch: Batch, found: Iterable[tuple[str, float, Losses, str]]) -> Losses:
         num_rows = self.num_rows if self.training else self.held_out_rows
         total = batch.waveforms.new_zeros(())
         terms: dict[str, Tensor] = {}
         weights: dict[str, Tensor] = {}
         for name, factor, losses, source in found:
             sources = EXAMPLES if source == "examples" else (source,)
-            here = sum(len(rows.get(name, [])) for name in sources)
-            in_update = sum(num_rows.get(name, 0) for name in sources)
+            in_update = float(sum(num_rows.get(name, 0) for name in sources))
+            if source == "unlabeled":
+                in_update *= self.weight_of_window
             # The mean over the rows of all micro-batches, each of which counts as many rows as it has.
-            share = here / in_update * sum(num_rows.values()) / len(batch)
+            share = losses.weight / in_update * (sum(num_rows.values()) / len(batch))
             total = total + factor * share * losses.total
             parts = {key: term for key, term in losses.terms.items() if key != "loss"}
             terms |= {**parts, name: losses.total.detach()}
-            weights |= {key: total.new_tensor(float(here)) for key in (*parts, name)}
+            weights |= dict.fromkeys((*parts, name), losses.weight)
         if self.training:
             total = total + self._nothing()
         weight = total.new_tensor(float(len(batch)))

@@ -8,15 +8,15 @@ from rich.console import Console
 from bioacoustics.audio.log_mel import LogMelConfig
 from bioacoustics.models.audio_encoder import AudioClassifier, AudioEncoder
 from bioacoustics.models.beats import BEATsConfig
-from bioacoustics.models.eat import DecoderConfig, EATConfig, EATDecoder
+from bioacoustics.models.eat import EATConfig
 from bioacoustics.models.encoders import EncoderConfig, architecture_of, encoder_of
 from bioacoustics.models.heads import ClassificationHead, HeadConfig
-from bioacoustics.models.saved import Bundle, build_decoder, build_encoder, build_teacher, read_bundle
+from bioacoustics.models.saved import Bundle, build_encoder, read_bundle
 from bioacoustics.objectives.classification import Classification, ClassificationConfig
 from bioacoustics.objectives.contrastive import Contrastive, ContrastiveConfig
 from bioacoustics.objectives.joint import Joint, JointConfig
-from bioacoustics.objectives.masked_latent import MaskedLatent, MaskedLatentConfig
 from bioacoustics.objectives.objective import Objective
+from bioacoustics.workflows.self_supervision import self_supervision, weight_of_window
 from bioacoustics.workflows.train_flags import TrainConfig
 from bioacoustics.workflows.training_data import TrainingData
 
@@ -46,8 +46,8 @@ class Learning:
         self.classifier = _classifier(config, data, self.encoder, self.target_length)
         self.self_supervised: Objective | None = None
         if data.unlabeled is not None:
-            self.self_supervised = self_supervised(
-                config, self.encoder, self.bundle, self.target_length, console
+            self.self_supervised = self_supervision(
+                config, self.encoder, self.bundle, data.unlabeled[0], self.target_length, console
             )
 
     @property
@@ -84,34 +84,11 @@ class Learning:
             joint,
             num_rows,
             self_supervised=self.self_supervised,
+            weight_of_window=weight_of_window(self.self_supervised, self.target_length),
             classification=classification,
             contrastive=contrastive,
             seed=config.seed,
         )
-
-
-def self_supervised(
-    config: TrainConfig, encoder: AudioEncoder, bundle: Bundle | None, target_length: int, console: Console
-) -> Objective:
-    """What the encoder learns from recordings without labels, with what the checkpoint has for it."""
-    if isinstance(encoder.config, EATConfig):
-        decoder = build_decoder(bundle) if bundle is not None else None
-        if decoder is None:
-            if bundle is not None:
-                console.print(
-                    f"{config.model_path} has no decoder, which pre-training needs: a new one is made",
-                    markup=False,
-                    highlight=False,
-                    soft_wrap=True,
-                )
-            decoder = EATDecoder(DecoderConfig(width=encoder.embedding_dim), encoder.embedding_dim)
-        teacher = build_teacher(bundle) if bundle is not None else None
-        # Both of its losses as means over channels, so that all terms of the sum are of one size.
-        settings = MaskedLatentConfig(
-            target_length=target_length, loss_scale=1 / encoder.embedding_dim, utterance_weight=1.0
-        )
-        return MaskedLatent(encoder, decoder, settings, seed=config.seed, teacher=teacher)
-    raise NotImplementedError
 
 
 def _encoder(config: TrainConfig, bundle: Bundle | None) -> AudioEncoder:

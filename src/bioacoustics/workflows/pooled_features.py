@@ -24,7 +24,7 @@ from bioacoustics.data.loading import EvaluationLoader
 from bioacoustics.data.windows import ClipWindows, Window
 from bioacoustics.models.audio_encoder import AudioClassifier
 from bioacoustics.models.writing import atomic_write
-from bioacoustics.workflows.pretrain import recordings_digest
+from bioacoustics.workflows.pretraining import recordings_digest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,16 +10,16 @@ from rich.console import Console
 
 from bioacoustics.data.batches import DataConfig
 from bioacoustics.data.mixture import Mixture, Source
-from bioacoustics.models.saved import bundle_of_classifier, bundle_of_pretraining, write_bundle
+from bioacoustics.models.saved import bundle_of_classifier, write_bundle
 from bioacoustics.objectives.joint import Joint
-from bioacoustics.objectives.masked_latent import MaskedLatent
 from bioacoustics.training.acceleration import accelerator_of
 from bioacoustics.training.checkpoint import CheckpointConfig
 from bioacoustics.training.loop import TrainingConfig
 from bioacoustics.training.loop import train as run_loop
 from bioacoustics.training.optimizer import OptimizerConfig
-from bioacoustics.workflows.capacity import finetuning_bytes_per_clip, pretraining_bytes_per_clip
+from bioacoustics.workflows.capacity import finetuning_bytes_per_clip
 from bioacoustics.workflows.joint_model import Learning
+from bioacoustics.workflows.self_supervision import bytes_per_window, write_pretraining
 from bioacoustics.workflows.survey import Outcome
 from bioacoustics.workflows.train_flags import TrainConfig
 from bioacoustics.workflows.training_data import mixed, read_training_data, sources_of
@@ -138,9 +138,7 @@ def _training_config(
     needed = 1
     if not config.freeze_encoder:
         needed = 2 * finetuning_bytes_per_clip(learning.encoder.config, learning.target_length)
-        if isinstance(objective.self_supervised, MaskedLatent):
-            of_windows = pretraining_bytes_per_clip(objective.self_supervised, learning.target_length)
-            needed = max(needed, of_windows)
+        needed = max(needed, bytes_per_window(objective.self_supervised, learning.target_length))
     keep_every = None if config.checkpoint_freq is None else config.checkpoint_freq * epoch_updates
     return TrainingConfig(
         optimizer=OptimizerConfig(
@@ -155,12 +153,10 @@ def _training_config(
 
 
 def _write_model(objective: Joint, path: Path) -> None:
-    if objective.classification is not None:
+    if objective.classification is None:
+        write_pretraining(objective.self_supervised, path)
+    else:
         write_bundle(bundle_of_classifier(objective.classification.classifier), path)
-        return
-    assert isinstance(objective.self_supervised, MaskedLatent)
-    part = objective.self_supervised
-    write_bundle(bundle_of_pretraining(part.encoder, part.decoder, part.teacher), path)
 
 
 def _settings(
@@ -176,6 +172,7 @@ def _settings(
         "prediction_mode": config.prediction_mode,
         "objective": objective.config.model_dump(mode="json"),
         "contrastive": None if contrastive is None else contrastive.config.model_dump(mode="json"),
+        "tokenizer": str(config.tokenizer_path) if config.tokenizer_path else None,
         "rows": objective.num_rows,
         "windows": {name: len(source.windows) for name, source in training.items()},
         "num_views": config.num_views if config.freeze_encoder else None,

@@ -63,6 +63,11 @@ class TrainConfig(TrainingFlags, ContrastiveFlags, frozen=True, extra="forbid"):
     model_path: Path | None = Field(
         default=None, description="published or own checkpoint to adapt; without it weights are random"
     )
+    tokenizer_path: Path | None = Field(
+        default=None,
+        description="published or own tokenizer of BEATs [default: that of --model_path, else a random one]",
+    )
+    num_codes: int = Field(default=1024, ge=2, description="tokens that there are, of a new random tokenizer")
     encoder_layers: int | None = Field(
         default=None, ge=1, description="blocks of a new encoder [default: 12]"
     )
@@ -125,6 +130,8 @@ class TrainConfig(TrainingFlags, ContrastiveFlags, frozen=True, extra="forbid"):
             ]
             if given:
                 raise ValueError(f"{', '.join(f'--{name}' for name in given)} needs --positive_dir")
+        if self.tokenizer_path is not None and self.data_dir is None:
+            raise ValueError("--tokenizer_path is for recordings without labels: give them as --data_dir")
         if self.freeze_encoder:
             self._check_frozen()
         if self.model_path is not None and (self.encoder_layers or self.encoder_embed_dim):

@@ -16,7 +16,7 @@ from bioacoustics.data.mixture import MixedWindows, Source
 from bioacoustics.data.windows import Origin, SegmentWindows, Windows
 from bioacoustics.workflows.examples import Examples, read_examples
 from bioacoustics.workflows.labelled_clips import LabelledClips, SplitConfig, labelled_clips
-from bioacoustics.workflows.pretrain import recordings_digest, split_recordings
+from bioacoustics.workflows.pretraining import recordings_digest, split_recordings
 from bioacoustics.workflows.survey import BadFiles, Outcome, survey
 
 # How windows of clips are made: recordings, their targets, whether short ones are repeated, and whether the
