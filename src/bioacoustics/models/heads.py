@@ -13,6 +13,9 @@ from bioacoustics.models.features import Features
 PredictionMode = Literal["CLS_TOKEN", "MEAN_POOLING", "LIN_SOFTMAX", "MEAN_LOGITS"]
 
 
+SMALLEST_STD = 1e-3  # of a channel that says nothing, which is not to be blown up
+
+
 class HeadConfig(BaseModel, frozen=True, extra="forbid"):
     """Number of classes and how patches become logits.
 
@@ -53,6 +56,21 @@ class ClassificationHead(nn.Module):
                 return self._dropped(features).mean()
             case "LIN_SOFTMAX":
                 return linear_softmax(self._dropped(features).patches, features.is_padding)
+
+    @torch.no_grad()
+    def standardise(self, pooled: Float[Tensor, "clips dim"]) -> None:
+        """Let the norm give every channel mean 0 and deviation 1 over these clips.
+
+        Pooled features of different sounds differ little beside what they have in common: a new layer would
+        take thousands of updates to find the difference.
+        """
+        if not isinstance(self.fc_norm, nn.LayerNorm):
+            return
+        self.fc_norm.reset_parameters()
+        normed = self.fc_norm(pooled)
+        std = normed.std(dim=0, correction=0).clamp(min=SMALLEST_STD)
+        self.fc_norm.weight.copy_(1 / std)
+        self.fc_norm.bias.copy_(-normed.mean(dim=0) / std)
 
     def _dropped(self, features: Features) -> Features:
         return replace(features, patches=self.dropout(features.patches))

@@ -6,6 +6,10 @@ momentum encoder (He et al. 2020), hard negatives by weight (Robinson et al. 202
 An anchor is compared with its own second view and with the banks, which hold the keys of *earlier* updates;
 the keys of an update enter the banks after it, in the order of their draw ids. So what an anchor costs does
 not depend on which other rows share its micro-batch or its process.
+
+Clips of `negative/` are never anchors, but they have to learn, too: were only anchors to move, away from
+keys that stand still, all sounds would move together and end in one point. So each of them also costs what
+it would cost the positives in the bank as their negative (`repulsion`).
 """
 
 import copy
@@ -23,7 +27,7 @@ from bioacoustics.models.heads import ClassificationHead
 from bioacoustics.objectives.memory_bank import Keys, MemoryBank, gathered
 from bioacoustics.objectives.objective import Losses
 
-UNIFORMITY_SLOTS = 256  # of each bank: all pairs of large banks would take longer than the encoder
+PAIRED_SLOTS = 256  # of each bank: all pairs of large banks would take longer than the encoder
 NUM_NEAREST = 5  # positives that make a negative suspicious
 
 
@@ -133,6 +137,33 @@ class Contrastive(nn.Module):
             terms = self._read_outs(similarities.detach(), is_positive, is_negative)
         return Losses(total=total, weight=weight, terms={"contrastive_loss": total.detach(), **terms})
 
+    def repulsion(self, queries: Float[Tensor, "rows projected"]) -> Losses:
+        """What clips of `negative/` cost for being similar to the positives in the bank.
+
+        The loss of positive i of the bank is log(1 + W exp(s / temperature) / S_i) when its negatives, of
+        total weight W, are all like this clip, which is s similar to it; S_i sums over its positives in the
+        bank. The cost of a clip is the mean over i. `weight` counts clips. Terms: `repulsion_loss`.
+        """
+        bank, config = self.positives, self.config
+        with torch.autocast(queries.device.type, enabled=False):
+            anchors, is_anchor = bank.features[:PAIRED_SLOTS], bank.is_valid[:PAIRED_SLOTS]
+            similarities = queries.float() @ anchors.T
+            is_positive = bank.is_valid & (bank.classes[:PAIRED_SLOTS, None] == bank.classes)
+            is_positive &= bank.recordings[:PAIRED_SLOTS, None] != bank.recordings
+            own = torch.arange(len(anchors), device=anchors.device)
+            is_positive[own, own] = is_anchor
+            to_positives = (anchors @ bank.features.T / config.temperature).masked_fill(
+                ~is_positive, -torch.inf
+            )
+            log_positives = to_positives.logsumexp(dim=1).masked_fill(~is_anchor, 0.0)
+            log_weight = (config.negative_weight * self.negatives.is_valid.sum().clamp(min=1)).log()
+            errors = F.softplus(similarities / config.temperature + log_weight - log_positives)
+            counts = is_anchor & ~self._is_suspicious(similarities.detach(), anchors)
+            costs = _row_means(errors, counts)
+        weight = costs.new_full((), len(costs))
+        total = _mean(costs)
+        return Losses(total=total, weight=weight, terms={"repulsion_loss": total.detach()})
+
     def remember(self, positives: Keys, negatives: Keys) -> None:
         """Note the keys of a micro-batch; they enter the banks after the update."""
         self._waiting["positives"].append(positives)
@@ -220,6 +251,17 @@ class Contrastive(nn.Module):
         dropped[:, -size:] = ranks < num_dropped
         return dropped
 
+    def _is_suspicious(
+        self, similarities: Float[Tensor, "rows anchors"], anchors: Float[Tensor, "anchors projected"]
+    ) -> Bool[Tensor, "rows anchors"]:
+        """Whether a negative is as similar to an anchor as those of the bank that do not count for it."""
+        of_bank = (anchors @ self.negatives.features.T).masked_fill(~self.negatives.is_valid, -torch.inf)
+        descending = of_bank.sort(dim=1, descending=True).values
+        num_dropped = (self.negatives.is_valid.sum() * self.config.dropped_share).floor().long()
+        least = descending[:, (num_dropped - 1).clamp(min=0)]
+        drops = (num_dropped > 0) & (self.num_updates >= self.config.warmup_updates)
+        return (similarities >= least) & drops
+
     def _read_outs(
         self,
         similarities: Float[Tensor, "rows entries"],
@@ -244,8 +286,8 @@ class Contrastive(nn.Module):
     def _uniformity(self) -> Float[Tensor, ""]:
         """Log of the mean of exp(-2 d^2) over pairs of different bank entries; 0: all alike, -4 at best."""
         banks = (self.positives, self.negatives)
-        vectors = torch.cat([bank.features[:UNIFORMITY_SLOTS] for bank in banks])
-        is_valid = torch.cat([bank.is_valid[:UNIFORMITY_SLOTS] for bank in banks])
+        vectors = torch.cat([bank.features[:PAIRED_SLOTS] for bank in banks])
+        is_valid = torch.cat([bank.is_valid[:PAIRED_SLOTS] for bank in banks])
         exponents = -2 * (2 - 2 * vectors @ vectors.T)
         are_pairs = (is_valid[:, None] & is_valid).fill_diagonal_(fill_value=False)
         return _log_mean_exp(exponents.flatten()[None], are_pairs.flatten()[None])[0]

@@ -141,6 +141,10 @@ class Joint(Objective):
                 anchors = pooled[num_labeled : num_labeled + num_positive]
                 losses = self.contrastive(self.contrastive.queries(anchors), positives)
                 yield "contrastive_loss", self.config.contrastive_weight, losses, "positive"
+            if len(negatives):
+                others = self.contrastive.queries(pooled[num_labeled + num_positive :])
+                losses = self.contrastive.repulsion(others)
+                yield "repulsion_loss", self.config.contrastive_weight, losses, "negative"
 
     def _pooled(self, clips: Batch, view: int) -> Float[Tensor, "batch dim"]:
         """Pooled features of clips, augmented in training; the second view is heard by the keys' encoder."""

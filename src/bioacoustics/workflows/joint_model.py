@@ -141,7 +141,7 @@ def _contrastive_config(config: TrainConfig, num_clips: int, num_updates: int) -
     return ContrastiveConfig(
         projection_dim=config.projection_dim,
         temperature=config.temperature,
-        momentum=config.momentum,
+        momentum=config.key_momentum,
         bank_size=config.bank_size or min(LARGEST_BANK, num_clips),
         negative_weight=config.negative_weight,
         hardness=config.hardness,

@@ -26,8 +26,12 @@ class ContrastiveFlags(BaseModel, frozen=True, extra="forbid"):
         ge=1,
         description="slots of each memory bank [default: one for each clip, 4096 at most]",
     )
-    momentum: float = Field(
-        default=0.99, ge=0, lt=1, description="how slowly the encoder of the banks follows; 0: the same one"
+    momentum: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="how slowly the encoder of the banks follows; 0: it is the same one "
+        "[default: 0.99; with --freeze_encoder 0, as what is trained then is small and moves fast]",
     )
     temperature: float = Field(default=0.1, gt=0, description="similarities are divided by it")
     projection_dim: int = Field(default=128, ge=1, description="length of the vectors that are compared")
@@ -164,6 +168,13 @@ class TrainConfig(TrainingFlags, ContrastiveFlags, frozen=True, extra="forbid"):
     def num_epochs(self) -> int:
         """Passes, as given or by default."""
         return self.epochs or (DEFAULT_FROZEN_EPOCHS if self.freeze_encoder else DEFAULT_EPOCHS)
+
+    @property
+    def key_momentum(self) -> float:
+        """Momentum of the encoder of the banks, as given or by default."""
+        if self.momentum is not None:
+            return self.momentum
+        return 0.0 if self.freeze_encoder else 0.99
 
     @property
     def learning_rate(self) -> float:

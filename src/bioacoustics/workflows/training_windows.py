@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from accelerate import Accelerator
 from jaxtyping import Float
 from rich.console import Console
@@ -22,6 +23,15 @@ class TrainingWindows:
     def __init__(self, learning: Learning, accelerator: Accelerator, console: Console) -> None:
         self._learning, self._accelerator, self._console = learning, accelerator, console
         self._config = learning.config
+        self._heard: list[Float[np.ndarray, "clips dim"]] = []
+
+    def standardise_head(self) -> None:
+        """Give a new head what a frozen encoder says of the training clips on one scale."""
+        heard = np.concatenate(self._heard)
+        assert self._learning.classifier is not None
+        device = self._accelerator.device
+        known = torch.from_numpy(heard[np.isfinite(heard).all(axis=1)]).to(device)
+        self._learning.classifier.head.standardise(known)
 
     def segments(self, recordings: Sequence[Recording], is_training: bool) -> SegmentWindows:
         """Windows side by side; in training each a little shifted at every draw."""
@@ -89,6 +99,8 @@ class TrainingWindows:
             accelerator=self._accelerator,
             console=self._console,
         )
+        if is_training:
+            self._heard.append(features[:, 0])
         return PooledWindows(
             features,
             targets,
