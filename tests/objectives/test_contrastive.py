@@ -235,3 +235,83 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     assert two[0]["exact"] == two[1]["exact"] == one["exact"]
     torch.testing.assert_close(two[0]["state"], two[1]["state"], rtol=0, atol=0)
     torch.testing.assert_close(two[0]["state"], one["state"], rtol=1e-4, atol=1e-6)
+
+
+def slow_repulsion(queries: torch.Tensor, module: Contrastive) -> float:
+    """What negatives cost the positives in the bank, as one would write it down."""
+    config, bank = module.config, module.positives
+    slots = bank.is_valid.nonzero().flatten().tolist()
+    weight = config.negative_weight * int(module.negatives.is_valid.sum())
+    costs = []
+    for z in queries:
+        errors = []
+        for i in slots:
+            positives = math.exp(1 / config.temperature)  # itself
+            for p in slots:
+                if bank.classes[p] == bank.classes[i] and bank.recordings[p] != bank.recordings[i]:
+                    positives += math.exp(float(bank.features[i] @ bank.features[p]) / config.temperature)
+            negatives = weight * math.exp(float(z @ bank.features[i]) / config.temperature)
+            errors.append(math.log(1 + negatives / positives))
+        costs.append(sum(errors) / len(errors))
+    return sum(costs) / len(costs)
+
+
+@pytest.mark.parametrize("num_classes", [1, 3])
+@pytest.mark.parametrize("bank_size", [3, 20])
+def test_repulsion_is_that_of_the_slow_version(num_classes: int, bank_size: int) -> None:
+    module = contrastive_of(bank_size=bank_size, negative_weight=2.0, dropped_share=0.0, temperature=0.3)
+    for update in range(3):
+        others = clips(50 + update, 4, first_item=100)
+        module.remember(clips(update, 5, num_classes=num_classes), others)
+        module.after_step(update + 1)
+    queries = clips(90, 4).features
+    found = module.repulsion(queries)
+    assert found.total.item() == pytest.approx(slow_repulsion(queries, module), rel=1e-4)
+    assert found.weight.item() == 4
+
+
+def test_a_suspicious_negative_is_not_pushed_away() -> None:
+    module = contrastive_of(bank_size=10, dropped_share=0.2, warmup_updates=1)
+    positives, negatives = clips(0, 2, num_items=100), clips(1, 10, first_item=100, num_items=100)
+    module.remember(positives, negatives)
+    module.after_step(1)
+    similarities = negatives.features @ positives.features.T
+    ranks = similarities.argsort(dim=0, descending=True).argsort(dim=0)
+    for row in range(10):
+        queries = negatives.features[row : row + 1].clone().requires_grad_()
+        module.repulsion(queries).total.backward()
+        assert queries.grad is not None
+        is_dropped_everywhere = bool((ranks[row] < 2).all())
+        assert (queries.grad.abs().sum() == 0) == is_dropped_everywhere
+
+
+def test_learning_separates_what_is_nearly_alike() -> None:
+    """Neither side stands still: positives and negatives that share almost everything end far apart."""
+    torch.manual_seed(0)
+    common, difference = 5 * torch.randn(DIM), torch.randn(DIM)
+    noise = torch.randn(40, DIM)
+    is_positive = torch.arange(40) < 20
+    pooled = common + torch.where(is_positive[:, None], difference, -difference) * 0.3 + 0.1 * noise
+    module = contrastive_of(bank_size=40, momentum=0.0)
+    head = module._fast[0]
+    assert isinstance(head, ClassificationHead)
+    head.standardise(pooled)
+    normed = head.fc_norm(pooled)
+    torch.testing.assert_close(normed.mean(dim=0), torch.zeros(DIM), atol=1e-4, rtol=0)
+    torch.testing.assert_close(normed.std(dim=0, correction=0), torch.ones(DIM), atol=1e-3, rtol=0)
+    optimizer = torch.optim.AdamW([*head.parameters(), *module.projection.parameters()], lr=3e-3)
+    items = torch.arange(40)
+    for update in range(150):
+        vectors = module.keys(pooled)
+        keys = Keys(features=vectors, draw_ids=items, items=items, recordings=items, classes=items * 0)
+        queries = module.queries(pooled)
+        total = module(queries[:20], keys.at(items[:20])).total + module.repulsion(queries[20:]).total
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        module.remember(keys.at(items[:20]), keys.at(items[20:]))
+        module.after_step(update + 1)
+    with torch.no_grad():
+        z = module.queries(pooled)
+    assert (z[:20] @ z[:20].T).mean() > 0.8
+    assert (z[:20] @ z[20:].T).mean() < 0.2
