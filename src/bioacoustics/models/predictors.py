@@ -4,7 +4,7 @@ Chen et al., "BEATs: Audio Pre-Training with Acoustic Tokenizers", ICML 2023, se
 3.3 (label predictor). Their blocks are those of the encoder, with distances of their own and no convolution.
 """
 
-from typing import Self
+from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,6 +15,8 @@ from bioacoustics.models.relative_transformer import RelativeTransformer, Relati
 
 DEPTH = 3  # of the published recipes
 
+Config = TypeVar("Config", bound="PredictorConfig")
+
 
 class PredictorConfig(RelativeTransformerConfig, frozen=True, extra="forbid"):
     """Shape of a predictor's blocks."""
@@ -22,7 +24,7 @@ class PredictorConfig(RelativeTransformerConfig, frozen=True, extra="forbid"):
     depth: int = Field(default=DEPTH, gt=0)
 
     @classmethod
-    def beside(cls, encoder: RelativeTransformerConfig, **own: int | bool) -> Self:
+    def beside(cls: type[Config], encoder: RelativeTransformerConfig, **own: int | bool) -> Config:
         """A predictor with blocks like the encoder's; `own` is what it does not share with it."""
         shared = {name: getattr(encoder, name) for name in RelativeTransformerConfig.model_fields}
         # As published whatever the encoder's norms are, and too shallow to leave blocks out.

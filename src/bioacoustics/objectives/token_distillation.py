@@ -183,20 +183,24 @@ class TokenDistillation(Objective):
 
     def _keep_first(self, keys: Float[Tensor, " rows"], patches: Float[Tensor, "rows dim"]) -> None:
         """Keep the patches with the smallest keys: the same ones in whatever order and company they come."""
-        keys = torch.cat([self.candidate_keys, keys])
-        smallest = keys.topk(MOST_RESTARTS, largest=False, sorted=True)
-        self.candidate_keys.copy_(smallest.values)
-        self.candidates.copy_(torch.cat([self.candidates, patches])[smallest.indices])
+        kept = _first_of(torch.cat([self.candidate_keys, keys]), torch.cat([self.candidates, patches]))
+        self.candidate_keys.copy_(kept[0])
+        self.candidates.copy_(kept[1])
 
     def _restart(self, after: int) -> None:
-        keys, patches = gathered(self.candidate_keys), gathered(self.candidates)
-        self.candidate_keys.fill_(_NO_PATCH)
-        self._keep_first(keys, patches)
+        keys, patches = _first_of(gathered(self.candidate_keys), gathered(self.candidates))
         is_idle = self.idle_updates >= after
-        numbers = (is_idle.cumsum(0) - 1).clamp(min=0, max=MOST_RESTARTS - 1)
-        is_first_of_many = is_idle.cumsum(0) <= MOST_RESTARTS
-        begins = is_idle & is_first_of_many & (self.candidate_keys[numbers] < _NO_PATCH)
-        begins &= self.candidates[numbers].isfinite().all(dim=-1)
+        numbers = is_idle.cumsum(0) - 1  # the first idle code takes the first patch, and so on
+        begins = is_idle & (numbers < MOST_RESTARTS)
+        numbers = numbers.clamp(min=0, max=MOST_RESTARTS - 1)
+        begins &= (keys[numbers] < _NO_PATCH) & patches[numbers].isfinite().all(dim=-1)
         vectors = self.tokenizer.codebook.vectors
-        vectors.copy_(torch.where(begins[:, None], self.candidates[numbers], vectors))
+        vectors.copy_(torch.where(begins[:, None], patches[numbers], vectors))
         self.idle_updates.masked_fill_(begins, 0)
+
+
+def _first_of(
+    keys: Float[Tensor, " rows"], patches: Float[Tensor, "rows dim"]
+) -> tuple[Float[Tensor, " candidates"], Float[Tensor, "candidates dim"]]:
+    smallest = keys.topk(MOST_RESTARTS, largest=False, sorted=True)
+    return smallest.values, patches[smallest.indices]

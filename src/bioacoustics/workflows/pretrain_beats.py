@@ -36,6 +36,7 @@ from bioacoustics.models.writing import atomic_write
 from bioacoustics.objectives.masked_tokens import MaskedTokens, MaskedTokensConfig
 from bioacoustics.objectives.token_distillation import TokenDistillation, TokenDistillationConfig
 from bioacoustics.training.health import HealthConfig
+from bioacoustics.training.metrics import read_metrics
 from bioacoustics.training.optimizer import OptimizerConfig
 from bioacoustics.workflows.capacity import distillation_bytes_per_clip, masked_tokens_bytes_per_clip
 from bioacoustics.workflows.normalisation import band_statistics
@@ -67,9 +68,11 @@ def pretrain_beats(config: PretrainConfig, material: Material) -> None:
         if model is not None and tokens is None:
             _say(material.console, f"Iteration {iteration} of {config.iterations}: the tokenizer")
             run_stage(config, _tokenizer_stage(config, material, folder / "tokenizer", model), material)
+            _report(folder / "tokenizer", material)
             tokens = folder / "tokenizer" / _BEST
         _say(material.console, f"Iteration {iteration} of {config.iterations}: the encoder")
         run_stage(config, _encoder_stage(config, material, folder / "encoder", model, tokens), material)
+        _report(folder / "encoder", material)
         model, tokens = folder / "encoder" / _BEST, None
         if material.accelerator.is_main_process:
             for name in (_BEST, "checkpoint_last.pt"):
@@ -290,6 +293,26 @@ def _first_batches(
 def _origin(path: Path | None) -> dict[str, Any] | None:
     """Which model a stage builds on: by its content, as folders may move."""
     return None if path is None else {"fingerprint": read_bundle(path).header.fingerprint}
+
+
+def _report(folder: Path, material: Material) -> None:
+    """Say how a stage ended: whether its tokens are worth predicting, and how well they are predicted."""
+    if not material.accelerator.is_main_process:
+        return
+    last: dict[str, float] = {}
+    for row in read_metrics(folder):
+        last |= {name.removeprefix("valid_"): value for name, value in row.items()}
+    words = [
+        f"{last['code_usage']:.0%} of the tokens occur, as many as {last['code_perplexity']:.0f} in effect"
+    ]
+    if "masked_accuracy" in last:
+        words.append(
+            f"of masked patches {last['masked_accuracy']:.1%} are told right (always the commonest token: "
+            f"{last['majority_accuracy']:.1%})"
+        )
+    if "cosine" in last:
+        words.append(f"the teacher is estimated with cosine {last['cosine']:.3f}")
+    _say(material.console, f"{folder.parent.name}, {folder.name}: {'; '.join(words)}")
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -56,8 +56,8 @@ class BEATsFlags(BaseModel, frozen=True, extra="forbid"):
         ge=1,
         description="a code that nothing chose for so many updates begins anew elsewhere",
     )
-    positions: Literal["true", "packed"] = Field(
-        default="true", description="visible patches keep their places, or close up"
+    positions: Literal["packed", "true"] = Field(
+        default="packed", description="visible patches close up, or keep their true places"
     )
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="share of every target that is spread over all tokens"
