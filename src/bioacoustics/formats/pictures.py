@@ -179,26 +179,31 @@ def precision_recall(
     *,
     language: Language = "en",
 ) -> bytes:
-    """Precision over recall of each class that is present, and their mean; up to six classes are named."""
-    present = np.flatnonzero(targets.any(axis=0)).tolist()
+    """Precision over recall of each class that is present, and their mean; up to six classes are named.
+
+    A clip counts for the classes of which it is known whether it has them; elsewhere its target is NaN.
+    """
+    present = np.flatnonzero((targets > 0).any(axis=0)).tolist()
+    known = [np.isfinite(targets[:, column]) for column in present]
+    classes = [
+        (targets[rows, column], scores[rows, column]) for rows, column in zip(known, present, strict=True)
+    ]
+    areas = [average_precision_score(*of_class) for of_class in classes]
     is_named = len(present) < len(COLOURS)
     figure = Figure(figsize=(7.2, 4.8), layout="constrained")
     axes = figure.add_subplot()
     _style(axes, word("recall", language), word("precision", language))
     for number, column in enumerate(present):
-        precision, recall, _ = precision_recall_curve(targets[:, column], scores[:, column])
-        area = average_precision_score(targets[:, column], scores[:, column])
-        label = f"{_short(labels[column]).lstrip('_')} ({area:.2f})" if is_named else None
+        precision, recall, _ = precision_recall_curve(*classes[number])
+        label = f"{_short(labels[column]).lstrip('_')} ({areas[number]:.2f})" if is_named else None
         colour = COLOURS[number] if is_named else _FAINT
         axes.step(recall, precision, where="post", color=colour, linewidth=1.2, alpha=0.8, label=label)
     if not is_named:
         axes.plot([], [], color=_FAINT, label=word("one_class", language))
     if present:
-        targets, scores = targets[:, present], scores[:, present]
-        mean = average_precision_score(targets, scores, average="macro")
-        label = f"{word('mean_of_classes', language)} ({mean:.2f})"
+        label = f"{word('mean_of_classes', language)} ({np.mean(areas):.2f})"
         grid = np.linspace(0, 1, 201)
-        axes.plot(grid, _mean_precision(targets, scores, grid), color="black", linewidth=2.6, label=label)
+        axes.plot(grid, _mean_precision(classes, grid), color="black", linewidth=2.6, label=label)
         legend = axes.legend(fontsize=9, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
         for text in legend.get_texts():
             text.set_parse_math(False)
@@ -208,18 +213,16 @@ def precision_recall(
 
 
 def _mean_precision(
-    targets: Float[np.ndarray, "clips classes"],
-    scores: Float[np.ndarray, "clips classes"],
+    classes: Sequence[tuple[Float[np.ndarray, " clips"], Float[np.ndarray, " clips"]]],
     grid: Float[np.ndarray, " recalls"],
 ) -> Float[np.ndarray, " recalls"]:
     """Mean over the classes of the best precision at each recall or a higher one (interpolated precision)."""
     total = np.zeros_like(grid)
-    for column in range(targets.shape[1]):
-        precision, recall, _ = precision_recall_curve(targets[:, column], scores[:, column])
+    for targets, scores in classes:
+        precision, recall, _ = precision_recall_curve(targets, scores)
         best = np.maximum.accumulate(precision)  # recall falls along the arrays
         total += best[len(recall) - 1 - np.searchsorted(recall[::-1], grid)]
-    total /= targets.shape[1]
-    return total
+    return total / len(classes)
 
 
 def per_class_bars(

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
@@ -95,9 +95,11 @@ def masked_tokens(
     torch.manual_seed(config.seed)
     encoder = _encoder(config, recordings, console, model_path)
     tokenizer = (
-        _random_projection(config, encoder, recordings)
+        random_tokenizer(
+            encoder, recordings, num_codes=config.num_codes, seed=config.seed, channel=config.channel
+        )
         if tokenizer_path is None
-        else _loaded_tokenizer(tokenizer_path, encoder)
+        else loaded_tokenizer(tokenizer_path, encoder)
     )
     predictor = None
     if model_path is not None and model_path == tokenizer_path:
@@ -233,13 +235,19 @@ def _encoder(
     return encoder
 
 
-def _random_projection(
-    config: PretrainConfig, encoder: AudioEncoder, recordings: Sequence[Recording]
+def random_tokenizer(
+    encoder: AudioEncoder,
+    recordings: Sequence[Recording],
+    *,
+    num_codes: int,
+    seed: int,
+    channel: int | Literal["mix"],
 ) -> RandomTokenizer:
+    """Tokens of a random projection, which sees patches as the encoder does."""
     front_end, shape = encoder.front_end.config, encoder.config
-    mean, std = band_statistics(front_end, recordings, seed=config.seed, channel=config.channel)
+    mean, std = band_statistics(front_end, recordings, seed=seed, channel=channel)
     projection = RandomProjectionConfig(
-        num_codes=config.num_codes,
+        num_codes=num_codes,
         patch_size=shape.patch_size,
         num_mels=shape.num_mels,
         band_mean=mean,
@@ -248,7 +256,8 @@ def _random_projection(
     return RandomTokenizer(front_end, projection)
 
 
-def _loaded_tokenizer(path: Path, encoder: AudioEncoder) -> AudioTokenizer:
+def loaded_tokenizer(path: Path, encoder: AudioEncoder) -> AudioTokenizer:
+    """A saved tokenizer, if its patches are those of the encoder."""
     tokenizer = load_tokenizer(path)
     heard = tokenizer.front_end.config
     theirs = (tokenizer.patch_size, heard.sample_rate_hz, heard.frame_shift)
