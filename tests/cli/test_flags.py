@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 import typer
@@ -100,3 +100,58 @@ def test_a_flag_of_two_kinds_is_named_once() -> None:
         "--channel: Input should be a valid integer, unable to parse string as an integer or: "
         "Input should be 'mix', got 'left'"
     )
+
+
+def test_inherited_flags_have_a_panel_of_their_own_and_required_ones_come_first() -> None:
+    class Shared(BaseModel, frozen=True):
+        help_panel: ClassVar[str] = "Machine"
+        threads: int = Field(default=1, description="how many threads")
+        rows: int = Field(default=2, description="rows of any command")
+
+    class Special(Shared, frozen=True):
+        rate: float = Field(default=0.1, description="how fast")
+        rows: int = Field(default=3, description="rows of this command")
+        folder: Path = Field(description="where")
+
+    app = typer.Typer()
+    app.command("do")(command_of(Special, lambda config: None))
+    result = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
+    places = [result.output.index(word) for word in ("--folder", "--rows", "Machine", "--threads")]
+    assert places == sorted(places)
+    assert "rows of this command" in result.output
+
+
+def test_a_field_may_be_given_by_its_place() -> None:
+    class Placed(BaseModel, frozen=True, extra="forbid"):
+        folder: Path = Field(description="where to look", json_schema_extra={"positional": True})
+        depth: int = Field(default=1, description="how deep")
+
+    seen: list[Placed] = []
+    app = typer.Typer()
+    app.command("do")(command_of(Placed, seen.append))
+    app.command("other")(lambda: None)
+    environment = {"COLUMNS": "200", "NO_COLOR": "1"}
+    result = CliRunner().invoke(app, ["do", "a b", "--depth", "2"], env=environment)
+    assert result.exit_code == 0, result.output
+    assert seen == [Placed(folder=Path("a b"), depth=2)]
+    help_text = CliRunner().invoke(app, ["do", "--help"], env=environment).output
+    assert "FOLDER" in help_text
+    assert "where to look" in help_text
+    assert "--folder" not in help_text
+    assert CliRunner().invoke(app, ["do"], env=environment).exit_code == 2
+
+
+def test_flags_may_be_repeated_and_take_pairs() -> None:
+    class Many(BaseModel, frozen=True, extra="forbid"):
+        like: tuple[Path, ...] = Field(default=(), description="examples")
+        between: tuple[str, str] | None = Field(default=None, description="from and to")
+
+    seen: list[Many] = []
+    app = typer.Typer()
+    app.command("do")(command_of(Many, seen.append))
+    app.command("other")(lambda: None)
+    words = ["do", "--like", "a b", "--like", "c", "--between", "22:00", "04:00"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert CliRunner().invoke(app, ["do"]).exit_code == 0
+    assert seen == [Many(like=(Path("a b"), Path("c")), between=("22:00", "04:00")), Many()]
+    assert CliRunner().invoke(app, ["do", "--between", "22:00"]).exit_code == 2

@@ -22,13 +22,17 @@ def command_of(config_type: type[Config], run: Callable[[Config], None]) -> Call
     """A function that typer can register: one flag per field of `config_type`, named exactly like the field.
 
     The description of a field is its help, its default the flag's default; a field without one is required.
+    A field with `json_schema_extra={"positional": True}` is given by its place and not by its name. A field
+    `tuple[X, ...]` is a flag that may be repeated, `tuple[X, Y]` one that takes two words.
     """
 
     def command(**values: object) -> None:
         # A list that nobody filled is no choice: the config's own default stands.
         run(config_type.model_validate({name: value for name, value in values.items() if value is not None}))
 
-    parameters = [_parameter(name, field) for name, field in config_type.model_fields.items()]
+    # What must be given is said first, wherever it was declared.
+    fields = sorted(config_type.model_fields.items(), key=lambda item: not item[1].is_required())
+    parameters = [_parameter(name, field, _panel(config_type, name)) for name, field in fields]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     command.__doc__ = inspect.getdoc(run)
@@ -50,10 +54,23 @@ def explain(error: ValidationError) -> str:
     )
 
 
-def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+def _panel(config_type: type[BaseModel], name: str) -> str | None:
+    """Where --help shows a flag: apart, if it is one of those that several commands share by inheritance."""
+    home = next(parent for parent in config_type.__mro__ if name in inspect.get_annotations(parent))
+    panel: str | None = vars(home).get("help_panel")
+    return panel
+
+
+def _parameter(name: str, field: FieldInfo, panel: str | None) -> inspect.Parameter:
     flags = [f"--{name}/--no_{name}"] if field.annotation is bool else [f"--{name}"]
     default = inspect.Parameter.empty if field.is_required() else field.get_default(call_default_factory=True)
-    option = typer.Option(*flags, help=escape(field.description or ""), show_default=default is not None)
+    shown: dict[str, Any] = {
+        "help": escape(field.description or ""),
+        "show_default": default is not None,
+        "rich_help_panel": panel,
+    }
+    is_positional = field.json_schema_extra == {"positional": True}
+    option = typer.Argument(metavar=name.upper(), **shown) if is_positional else typer.Option(*flags, **shown)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
@@ -69,6 +86,9 @@ def _flag_type(annotation: Any) -> Any:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
         return annotation
+    if origin is tuple:
+        words = tuple(_flag_type(kind) for kind in arguments if kind is not ...)
+        return types.GenericAlias(list if ... in arguments else tuple, words)
     if origin in (typing.Union, types.UnionType):
         kinds = [kind for kind in arguments if kind is not type(None)]
         is_optional = len(kinds) < len(arguments)

@@ -47,6 +47,7 @@ __all__ = [
     "load_classifier",
     "load_encoder",
     "read_bundle",
+    "read_classifier_bundle",
     "write_bundle",
     "write_torch",
 ]
@@ -81,13 +82,18 @@ def load_classifier(path: str | os.PathLike[str], device: str | torch.device = "
         FileNotFoundError: if there is no such file.
         ValueError: as for `load_encoder`, and if the model has no classification head.
     """
+    return build_classifier(read_classifier_bundle(path)).to(device)
+
+
+def read_classifier_bundle(path: str | os.PathLike[str]) -> Bundle:
+    """Read a fine-tuned model; `path` and errors as for `load_classifier`."""
     bundle = read_bundle(path)
     if bundle.header.kind != "classifier":
         raise ValueError(
             f"{path}: this model has no classification head (it is saved as {bundle.header.kind!r}): "
             "fine-tune it first, or give the checkpoint of a fine-tuning"
         )
-    return build_classifier(bundle).to(device)
+    return bundle
 
 
 def read_bundle(path: str | os.PathLike[str]) -> Bundle:
@@ -187,7 +193,7 @@ def _own_bundle(header_text: str, weights: Mapping[str, Any]) -> Bundle:
 
 def build_encoder(bundle: Bundle) -> AudioEncoder:
     """The encoder of a bundle, on the CPU, in float32 and eval mode; of a pre-training the student."""
-    encoder = _built(bundle, "encoder")
+    encoder = build_part(bundle, "encoder")
     assert isinstance(encoder, Encoder)
     return AudioEncoder(bundle.header.log_mel, encoder).eval()
 
@@ -196,7 +202,7 @@ def build_teacher(bundle: Bundle) -> EATEncoder | None:
     """The teacher of EAT's pre-training, if the bundle has one; otherwise like `build_encoder`."""
     if not _part(bundle, "teacher"):
         return None
-    teacher = _built(bundle, "encoder", weights_of="teacher")
+    teacher = build_part(bundle, "encoder", filled_from="teacher")
     assert isinstance(teacher, EATEncoder)
     return teacher
 
@@ -205,7 +211,7 @@ def build_decoder(bundle: Bundle) -> EATDecoder | None:
     """The decoder of EAT's pre-training, if the bundle has one; otherwise like `build_encoder`."""
     if bundle.header.decoder is None:
         return None
-    decoder = _built(bundle, "decoder")
+    decoder = build_part(bundle, "decoder")
     assert isinstance(decoder, EATDecoder)
     return decoder
 
@@ -214,7 +220,7 @@ def build_classifier(bundle: Bundle) -> AudioClassifier:
     """The classifier of a bundle of that kind; otherwise like `build_encoder`."""
     header = bundle.header
     assert header.multi_label is not None
-    head = _built(bundle, "head")
+    head = build_part(bundle, "head")
     assert isinstance(head, ClassificationHead)
     return AudioClassifier(
         build_encoder(bundle),
@@ -229,7 +235,7 @@ def bundle_of_encoder(encoder: AudioEncoder) -> Bundle:
     """A bundle of an encoder alone, a copy of its present weights."""
     return seal(
         Header(kind="encoder", encoder=encoder.config, log_mel=encoder.front_end.config),
-        _weights_of(encoder=encoder.encoder),
+        weights_of(encoder=encoder.encoder),
     )
 
 
@@ -247,7 +253,7 @@ def bundle_of_classifier(
         target_length=classifier.target_length,
         calibration=calibration,
     )
-    return seal(header, _weights_of(encoder=classifier.encoder.encoder, head=classifier.head))
+    return seal(header, weights_of(encoder=classifier.encoder.encoder, head=classifier.head))
 
 
 def bundle_of_pretraining(encoder: AudioEncoder, decoder: EATDecoder, teacher: EATEncoder) -> Bundle:
@@ -258,13 +264,13 @@ def bundle_of_pretraining(encoder: AudioEncoder, decoder: EATDecoder, teacher: E
         log_mel=encoder.front_end.config,
         decoder=decoder.config,
     )
-    return seal(header, _weights_of(encoder=encoder.encoder, decoder=decoder, teacher=teacher))
+    return seal(header, weights_of(encoder=encoder.encoder, decoder=decoder, teacher=teacher))
 
 
-def _built(bundle: Bundle, part: str, *, weights_of: str | None = None) -> nn.Module:
+def build_part(bundle: Bundle, part: str, *, filled_from: str | None = None) -> nn.Module:
     """One part of the model, with its own weights or those of another part of the same shape."""
     module = modules_of(bundle.header)[part]
-    weights = _part(bundle, weights_of or part)
+    weights = _part(bundle, filled_from or part)
     copies = {name: weight.to(torch.float32, copy=True) for name, weight in weights.items()}
     module.load_state_dict(copies, strict=True, assign=True)
     return module.eval()
@@ -279,7 +285,8 @@ def _part(bundle: Bundle, part: str) -> dict[str, Tensor]:
     }
 
 
-def _weights_of(**parts: nn.Module) -> dict[str, Tensor]:
+def weights_of(**parts: nn.Module) -> dict[str, Tensor]:
+    """The weights of some parts, named as in a bundle."""
     return {
         f"{part}.{name}": weight
         for part, module in parts.items()
