@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bioacoustics.models.eat import Size
 from bioacoustics.models.features import Features
+from bioacoustics.models.linear import Linear
 from bioacoustics.models.positional_convolution import PositionalConvolution
 from bioacoustics.models.relative_transformer import RelativeTransformer, RelativeTransformerConfig
 
@@ -110,7 +111,7 @@ class BEATsEncoder(nn.Module):
         self.patch_projection = (
             nn.Identity()
             if config.patch_dim == config.embed_dim
-            else nn.Linear(config.patch_dim, config.embed_dim)
+            else Linear(config.patch_dim, config.embed_dim)
         )
         self.position_convolution = PositionalConvolution(
             config.embed_dim, config.position_kernel, config.position_groups
