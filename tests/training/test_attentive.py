@@ -26,8 +26,8 @@ def test_attention_finds_a_short_call_that_the_mean_drowns() -> None:
     patches, task = short_calls()
     attentive = attentive_probe(patches, task, config=AttentiveConfig(max_epochs=60))
     linear = linear_probe(patches.float().mean(dim=1).numpy(), task)
-    assert attentive.value > 0.9
-    assert attentive.value > linear.value + 0.1
+    assert attentive.value > 0.8
+    assert attentive.value > linear.value + 0.15
 
 
 def test_the_same_seed_says_the_same() -> None:

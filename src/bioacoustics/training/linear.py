@@ -115,7 +115,9 @@ def _chosen_penalty(rows: Features, task: ProbeTask, fitted: Int[np.ndarray, " f
     return best
 
 
-def _fewest_columns(fitted: Features, judged: Features) -> tuple[Features, Features]:
+def _fewest_columns(
+    fitted: Float[np.ndarray, "fitted dim"], judged: Float[np.ndarray, "judged dim"]
+) -> tuple[Float[np.ndarray, "fitted columns"], Float[np.ndarray, "judged columns"]]:
     """The same geometry in no more columns than there are fitted rows.
 
     A ridge penalty does not notice a rotation, and the solution lies in the span of the fitted rows. Rows are

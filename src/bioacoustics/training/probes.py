@@ -46,13 +46,7 @@ class ProbeTask:
     multi_label: bool
 
     def __post_init__(self) -> None:
-        num_clips, num_classes = self.targets.shape
-        if len(self.groups) != num_clips or len(self.folds) != num_clips:
-            raise ValueError(
-                f"{num_clips} rows of targets need as many groups and folds, got {len(self.groups)} and "
-                f"{len(self.folds)}"
-            )
-        if num_classes < 2 and not self.multi_label:
+        if self.targets.shape[1] < 2 and not self.multi_label:
             raise ValueError("all clips have the same label, so there is nothing to tell it from")
         if not self.multi_label and not (self.targets.sum(axis=1) == 1).all():
             raise ValueError("some clips have no label or several, but the task says one label a clip")
@@ -242,7 +236,9 @@ def inner_folds(task: ProbeTask, fitted: Int[np.ndarray, " fitted"], seed: int) 
     return grouped_folds(groups, task.targets[fitted], num_folds=num_folds, seed=seed)
 
 
-def standardised(fitted: Features, judged: Features) -> tuple[Features, Features]:
+def standardised(
+    fitted: Float[np.ndarray, "fitted dim"], judged: Float[np.ndarray, "judged dim"]
+) -> tuple[Float[np.ndarray, "fitted dim"], Float[np.ndarray, "judged dim"]]:
     """Both with mean 0 and deviation 1 as measured on the fitted; what does not vary there becomes 0."""
     fitted, judged = fitted.astype(np.float64), judged.astype(np.float64)
     mean, std = fitted.mean(axis=0), fitted.std(axis=0)
