@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 import typer
@@ -100,3 +100,22 @@ def test_a_flag_of_two_kinds_is_named_once() -> None:
         "--channel: Input should be a valid integer, unable to parse string as an integer or: "
         "Input should be 'mix', got 'left'"
     )
+
+
+def test_inherited_flags_have_a_panel_of_their_own_and_required_ones_come_first() -> None:
+    class Shared(BaseModel, frozen=True):
+        help_panel: ClassVar[str] = "Machine"
+        threads: int = Field(default=1, description="how many threads")
+        rows: int = Field(default=2, description="rows of any command")
+
+    class Special(Shared, frozen=True):
+        rate: float = Field(default=0.1, description="how fast")
+        rows: int = Field(default=3, description="rows of this command")
+        folder: Path = Field(description="where")
+
+    app = typer.Typer()
+    app.command("do")(command_of(Special, lambda config: None))
+    result = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
+    places = [result.output.index(word) for word in ("--folder", "--rows", "Machine", "--threads")]
+    assert places == sorted(places)
+    assert "rows of this command" in result.output

@@ -28,7 +28,9 @@ def command_of(config_type: type[Config], run: Callable[[Config], None]) -> Call
         # A list that nobody filled is no choice: the config's own default stands.
         run(config_type.model_validate({name: value for name, value in values.items() if value is not None}))
 
-    parameters = [_parameter(name, field) for name, field in config_type.model_fields.items()]
+    # What must be given is said first, wherever it was declared.
+    fields = sorted(config_type.model_fields.items(), key=lambda item: not item[1].is_required())
+    parameters = [_parameter(name, field, _panel(config_type, name)) for name, field in fields]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     command.__doc__ = inspect.getdoc(run)
@@ -50,10 +52,19 @@ def explain(error: ValidationError) -> str:
     )
 
 
-def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+def _panel(config_type: type[BaseModel], name: str) -> str | None:
+    """Where --help shows a flag: apart, if it is one of those that several commands share by inheritance."""
+    home = next(parent for parent in config_type.__mro__ if name in inspect.get_annotations(parent))
+    panel: str | None = vars(home).get("help_panel")
+    return panel
+
+
+def _parameter(name: str, field: FieldInfo, panel: str | None) -> inspect.Parameter:
     flags = [f"--{name}/--no_{name}"] if field.annotation is bool else [f"--{name}"]
     default = inspect.Parameter.empty if field.is_required() else field.get_default(call_default_factory=True)
-    option = typer.Option(*flags, help=escape(field.description or ""), show_default=default is not None)
+    option = typer.Option(
+        *flags, help=escape(field.description or ""), show_default=default is not None, rich_help_panel=panel
+    )
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from jaxtyping import Float
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 from rich.console import Console
 
 from bioacoustics.audio.log_mel import LogMelConfig
@@ -23,18 +23,19 @@ from bioacoustics.models.eat import EATConfig, EATEncoder, Size
 from bioacoustics.models.heads import ClassificationHead, HeadConfig
 from bioacoustics.models.saved import bundle_of_classifier, load_encoder, write_bundle
 from bioacoustics.objectives.classification import Classification, ClassificationConfig
-from bioacoustics.training.acceleration import Device, Precision, accelerator_of
+from bioacoustics.training.acceleration import accelerator_of
 from bioacoustics.training.checkpoint import CheckpointConfig
-from bioacoustics.training.loop import LoopConfig, TrainingConfig, train
+from bioacoustics.training.loop import TrainingConfig, train
 from bioacoustics.training.optimizer import OptimizerConfig
 from bioacoustics.training.validation import Validation
 from bioacoustics.workflows.assess import HeldOut, assess
-from bioacoustics.workflows.capacity import finetuning_bytes_per_clip, rows_at_a_time
+from bioacoustics.workflows.capacity import finetuning_bytes_per_clip
 from bioacoustics.workflows.labelled_clips import LabelledClips, SplitConfig, labelled_clips
-from bioacoustics.workflows.survey import BadFiles, Outcome
+from bioacoustics.workflows.survey import Outcome
+from bioacoustics.workflows.training_flags import TrainingFlags
 
 
-class FinetuneConfig(BaseModel, frozen=True, extra="forbid"):
+class FinetuneConfig(TrainingFlags, frozen=True, extra="forbid"):
     """What `finetune` needs to know; the flags of the command line are these fields."""
 
     save_dir: Path = Field(
@@ -48,15 +49,7 @@ class FinetuneConfig(BaseModel, frozen=True, extra="forbid"):
     model_size: Size = Field(
         default="base", description="size of a new model, where no --model_path is given"
     )
-    cuda: str | None = Field(default=None, description='CUDA devices, such as "0,1"')
-    world_size: int | None = Field(
-        default=None, ge=1, description="processes; more than there are devices are run one after the other"
-    )
     batch_size: int = Field(default=32, ge=1, description="clips of one process at a time")
-    update_freq: int = Field(default=1, ge=1, description="batches gathered before the weights move")
-    micro_batch_size: int | None = Field(
-        default=None, ge=1, description="split batches to save memory, same result [default: what fits]"
-    )
     target_length: int = Field(
         default=1024, ge=16, description="clip length in log-mel frames of 10 ms; shorter clips are padded"
     )
@@ -96,19 +89,9 @@ class FinetuneConfig(BaseModel, frozen=True, extra="forbid"):
     validation_share: float = Field(default=0.2, ge=0, lt=1, description="share of the recordings held out")
     folds: Path | None = Field(default=None, description="table filename,fold instead of a split of our own")
     valid_fold: str = Field(default="0", description="fold of --folds that is held out")
-    channel: int | Literal["mix"] = Field(default="mix", description="channel number, or mix for the mean")
-    seed: int = Field(default=1, ge=0, description="everything random follows from it")
-    device: Device = Field(default="auto", description="auto takes the GPU where there is one")
-    precision: Precision = Field(default="auto", description="bf16, fp16 or no (float32)")
-    compile: bool = Field(default=False, description="torch.compile: slow start, then faster")
-    num_threads: int | None = Field(default=None, ge=1, description="reading threads of each process")
-    save_every: int = Field(default=500, ge=1, description="updates between saves")
     validate_every: int | None = Field(
         default=None, ge=1, description="updates between validations [default: 20 times]"
     )
-    log_every: int = Field(default=20, ge=1, description="updates between lines in metrics.jsonl")
-    tensorboard: bool = Field(default=False, description="write TensorBoard curves (needs the extra)")
-    bad_files: BadFiles = Field(default=BadFiles.REPORT, description="clips that cannot be used")
 
     @model_validator(mode="after")
     def _check(self) -> "FinetuneConfig":
@@ -236,11 +219,8 @@ def _windows(
 def _training_config(
     config: FinetuneConfig, objective: Classification, num_clips: int, accelerator: Accelerator
 ) -> TrainingConfig:
-    micro_batch_size = config.micro_batch_size
-    if micro_batch_size is None and accelerator.device.type == "cpu":
-        needed = finetuning_bytes_per_clip(objective.classifier.encoder.config, config.target_length)
-        micro_batch_size = rows_at_a_time(needed, config.batch_size, objective, accelerator, config.save_dir)
-    rows_per_update = config.batch_size * config.update_freq * accelerator.num_processes
+    needed = finetuning_bytes_per_clip(objective.classifier.encoder.config, config.target_length)
+    rows_per_update = config.rows_per_update(accelerator.num_processes)
     num_updates = config.num_updates or max(1, round(config.epochs * num_clips / rows_per_update))
     warmup = config.warmup_updates if config.warmup_updates is not None else num_updates // 10
     return TrainingConfig(
@@ -252,21 +232,8 @@ def _training_config(
             layer_decay=1.0 if config.freeze_encoder else config.layer_decay,
             clip_norm=0.0,
         ),
-        data=DataConfig(
-            batch_size=config.batch_size,
-            update_freq=config.update_freq,
-            micro_batch_size=micro_batch_size,
-            num_threads=config.num_threads,
-        ),
-        loop=LoopConfig(
-            seed=config.seed,
-            device=config.device,
-            precision=config.precision,
-            compiles=config.compile,
-            log_every=config.log_every,
-            validate_every=config.validate_every or max(1, num_updates // 20),
-            tensorboard=config.tensorboard,
-        ),
+        data=config.data_config(needed, objective, accelerator, config.save_dir),
+        loop=config.loop_config(config.validate_every or max(1, num_updates // 20)),
         checkpoint=CheckpointConfig(save_every=config.save_every),
     )
 

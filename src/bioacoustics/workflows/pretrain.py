@@ -8,13 +8,12 @@ from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
-from pydantic import BaseModel, Field
+from pydantic import Field
 from rich.console import Console
 
 from bioacoustics.audio.log_mel import LogMelConfig
 from bioacoustics.audio.recordings import Recording
 from bioacoustics.audio.segments import SegmentConfig, SegmentIndex
-from bioacoustics.data.batches import DataConfig
 from bioacoustics.data.splits import group_of
 from bioacoustics.data.windows import SegmentWindows
 from bioacoustics.models.audio_encoder import AudioEncoder
@@ -29,22 +28,23 @@ from bioacoustics.models.saved import (
 )
 from bioacoustics.objectives.masked_latent import MaskedLatent, MaskedLatentConfig
 from bioacoustics.objectives.masks import MaskConfig
-from bioacoustics.training.acceleration import Device, Precision, accelerator_of
+from bioacoustics.training.acceleration import accelerator_of
 from bioacoustics.training.checkpoint import CheckpointConfig
 from bioacoustics.training.health import HealthConfig
-from bioacoustics.training.loop import LoopConfig, TrainingConfig, train
+from bioacoustics.training.loop import TrainingConfig, train
 from bioacoustics.training.optimizer import OptimizerConfig
 from bioacoustics.training.validation import Validation
-from bioacoustics.workflows.capacity import pretraining_bytes_per_clip, rows_at_a_time
+from bioacoustics.workflows.capacity import pretraining_bytes_per_clip
 from bioacoustics.workflows.normalisation import measured_normalisation
-from bioacoustics.workflows.survey import BadFiles, Outcome, survey
+from bioacoustics.workflows.survey import Outcome, survey
+from bioacoustics.workflows.training_flags import TrainingFlags
 
 PUBLISHED_UPDATES = 400_000
 FEWEST_UPDATES = 1_000
 DEFAULT_PASSES = 100
 
 
-class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
+class PretrainConfig(TrainingFlags, frozen=True, extra="forbid"):
     """What `pretrain` needs to know; the flags of the command line are these fields."""
 
     save_dir: Path = Field(description="run folder: checkpoints, metrics, pictures; the same folder resumes")
@@ -54,15 +54,6 @@ class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
         description="published or own checkpoint to continue from; without it weights are random",
     )
     model_size: Size = Field(default="base", description="size of a new model")
-    cuda: str | None = Field(default=None, description='CUDA devices, such as "0,1"')
-    world_size: int | None = Field(
-        default=None, ge=1, description="processes; more than there are devices are run one after the other"
-    )
-    batch_size: int = Field(default=12, ge=1, description="windows of one process at a time")
-    update_freq: int = Field(default=1, ge=1, description="batches gathered before the weights move")
-    micro_batch_size: int | None = Field(
-        default=None, ge=1, description="split batches to save memory, same result [default: what fits]"
-    )
     target_length: int = Field(
         default=1024, ge=16, description="window length in log-mel frames of 10 ms; a multiple of 16"
     )
@@ -90,26 +81,16 @@ class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
     validation_share: float = Field(
         default=0.05, ge=0, lt=1, description="share of the recordings that judges the model"
     )
-    channel: int | Literal["mix"] = Field(default="mix", description="channel number, or mix for the mean")
-    seed: int = Field(default=1, ge=0, description="everything random follows from it")
-    device: Device = Field(default="auto", description="auto takes the GPU where there is one")
-    precision: Precision = Field(default="auto", description="bf16, fp16 or no (float32)")
-    compile: bool = Field(default=False, description="torch.compile: slow start, then faster")
     activation_checkpointing: bool = Field(default=False, description="less memory, more time, same result")
-    num_threads: int | None = Field(default=None, ge=1, description="reading threads of each process")
-    save_every: int = Field(default=500, ge=1, description="updates between saves")
     keep_every: int | None = Field(
         default=None, ge=1, description="also keep a checkpoint every so many updates"
     )
     keep_last: int | None = Field(default=None, ge=1, description="of these, keep the newest so many")
     validate_every: int = Field(default=500, ge=1, description="updates between validations")
-    log_every: int = Field(default=20, ge=1, description="updates between lines in metrics.jsonl")
     min_target_std: float = Field(
         default=0.1, ge=0, description="stop when the targets vary less than this: collapse; 0 never stops"
     )
     min_prediction_std: float = Field(default=0.01, ge=0, description="the same for the predictions")
-    tensorboard: bool = Field(default=False, description="write TensorBoard curves (needs the extra)")
-    bad_files: BadFiles = Field(default=BadFiles.REPORT, description="recordings that cannot be used")
 
 
 def pretrain(config: PretrainConfig, console: Console) -> Outcome:
@@ -261,12 +242,8 @@ def _windows(
 def _training_config(
     config: PretrainConfig, objective: MaskedLatent, num_windows: int, accelerator: Accelerator
 ) -> TrainingConfig:
-    micro_batch_size = config.micro_batch_size
-    if micro_batch_size is None and accelerator.device.type == "cpu":
-        # A processor has no error to catch when memory runs out: the system kills the process. So we count.
-        needed = pretraining_bytes_per_clip(objective, config.target_length)
-        micro_batch_size = rows_at_a_time(needed, config.batch_size, objective, accelerator, config.save_dir)
-    rows_per_update = config.batch_size * config.update_freq * accelerator.num_processes
+    needed = pretraining_bytes_per_clip(objective, config.target_length)
+    rows_per_update = config.rows_per_update(accelerator.num_processes)
     num_updates = config.num_updates or min(
         max(FEWEST_UPDATES, DEFAULT_PASSES * num_windows // rows_per_update), PUBLISHED_UPDATES
     )
@@ -274,23 +251,10 @@ def _training_config(
         optimizer=OptimizerConfig(
             num_updates=num_updates, learning_rate=config.learning_rate, warmup_updates=config.warmup_updates
         ),
-        data=DataConfig(
-            batch_size=config.batch_size,
-            update_freq=config.update_freq,
-            micro_batch_size=micro_batch_size,
-            num_threads=config.num_threads,
-        ),
-        loop=LoopConfig(
-            seed=config.seed,
-            device=config.device,
-            precision=config.precision,
-            compiles=config.compile,
-            log_every=config.log_every,
-            validate_every=config.validate_every,
-            tensorboard=config.tensorboard,
-            health=HealthConfig(
-                min_target_std=config.min_target_std, min_prediction_std=config.min_prediction_std
-            ),
+        data=config.data_config(needed, objective, accelerator, config.save_dir),
+        loop=config.loop_config(
+            config.validate_every,
+            HealthConfig(min_target_std=config.min_target_std, min_prediction_std=config.min_prediction_std),
         ),
         checkpoint=CheckpointConfig(
             save_every=config.save_every, keep_every=config.keep_every, keep_last=config.keep_last
