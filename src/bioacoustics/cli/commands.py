@@ -16,6 +16,7 @@ from bioacoustics import __version__
 from bioacoustics.cli.flags import command_of, explain
 from bioacoustics.cli.launch import Machine, plan_launch, run_plan
 from bioacoustics.cli.processes import die_with_parent
+from bioacoustics.workflows.adapt import AdaptConfig, adapt
 from bioacoustics.workflows.convert import ConvertConfig, convert
 from bioacoustics.workflows.demo import DemoConfig, demo
 from bioacoustics.workflows.doctor import doctor
@@ -80,6 +81,7 @@ def _register(name: str, config_type: type[BaseModel], command: Callable[[Any], 
 
 
 _register("pretrain", PretrainConfig, _over_recordings(pretrain))
+_register("adapt", AdaptConfig, _over_recordings(adapt))
 _register("finetune", FinetuneConfig, _over_recordings(finetune))
 _register("embed", EmbedConfig, _over_recordings(embed))
 _register("predict", PredictConfig, _over_recordings(predict))

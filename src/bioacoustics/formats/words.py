@@ -30,6 +30,8 @@ _WORDS: dict[str, dict[Language, str]] = {
     "one_class": {"en": "one class each", "es": "cada una de las clases"},
     "average_precision": {"en": "average precision", "es": "precisión promedio"},
     "label_clips": {"en": "label (clips)", "es": "etiqueta (clips)"},
+    "others": {"en": "others", "es": "otras"},
+    "shown_share": {"en": "two axes with {} % of the variance", "es": "dos ejes con el {} % de la varianza"},
     "contents": {"en": "Contents", "es": "Contenido"},
     "next_steps": {"en": "What to do next", "es": "Qué hacer ahora"},
     "made_by": {"en": "Made by bioacoustics", "es": "Hecho con bioacoustics"},
