@@ -34,8 +34,15 @@ def score_bars(
             places, np.nan_to_num(value), 0.92 * width, color=COLOURS[(5, 0, 4)[number % 3]], label=label
         )
         has_spread = np.isfinite(spread).all(axis=0)
-        bars = {"fmt": "none", "ecolor": "#333333", "capsize": 3, "linewidth": 1.2}
-        axes.errorbar(places[has_spread], value[has_spread], spread[:, has_spread], **bars)
+        axes.errorbar(
+            places[has_spread],
+            value[has_spread],
+            spread[:, has_spread],
+            fmt="none",
+            ecolor="#333333",
+            capsize=3,
+            elinewidth=1.2,
+        )
         for place, one, top in zip(places, value, high, strict=True):
             if np.isfinite(one):
                 height = top if np.isfinite(top) else one
@@ -43,9 +50,8 @@ def score_bars(
     axes.set_xticks(range(len(names)), names, fontsize=10)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.grid(visible=False, axis="x")
-    axes.set_ylim(
-        0, min(1.15, 1.18 * max(0.1, max(v[2] for _, values in series for v in values if v[2] == v[2])))
-    )
+    highest = max((high for _, values in series for _, _, high in values if np.isfinite(high)), default=0)
+    axes.set_ylim(0, min(1.15, 1.18 * max(0.1, highest)))
     axes.legend(fontsize=9, frameon=False, ncols=len(series), loc="upper center", bbox_to_anchor=(0.5, 1.12))
     return png_of(figure)
 
@@ -65,12 +71,12 @@ def embedding_maps(
         axes.set_title(title, fontsize=11, loc="left")
         points, shares = _principal(vectors)
         is_other = np.array([name not in common for name in names])
-        axes.scatter(
-            *points[is_other].T, s=9, color=_FAINT, label=word("others", language) if is_other.any() else None
-        )
+        others = word("others", language) if is_other.any() else None
+        axes.scatter(points[is_other, 0], points[is_other, 1], s=9, color=_FAINT, label=others)
         for name, colour in zip(common, COLOURS, strict=False):
             chosen = np.array([other == name for other in names])
-            axes.scatter(*points[chosen].T, s=20, color=colour, alpha=0.85, label=name[:28], linewidths=0)
+            x, y = points[chosen].T
+            axes.scatter(x, y, s=20, color=colour, alpha=0.85, label=name[:28], linewidths=0)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_xlabel(word("shown_share", language).format(round(100 * shares)), fontsize=9)

@@ -255,6 +255,7 @@ def per_class_bars(
 
 
 def style(axes: Axes, x_name: str, y_name: str) -> None:
+    """Give axes their names and the look that all charts share."""
     axes.set_xlabel(x_name, fontsize=11, color=_INK)
     axes.set_ylabel(y_name, fontsize=11, color=_INK)
     axes.tick_params(labelsize=9.5, colors=_INK)
@@ -271,6 +272,7 @@ def _short(label: str) -> str:
 
 
 def png_of(figure: Figure) -> bytes:
+    """The figure as a PNG."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH, facecolor="white")
     return buffer.getvalue()

@@ -262,7 +262,7 @@ def neighbour_consistency(
 
 
 def effective_rank(features: Features) -> float:
-    """How many directions the features use: exp of the entropy of their singular values (Roy & Vetterli 2007).
+    """How many directions features use: exp of the entropy of their singular values (Roy & Vetterli 2007).
 
     It is 1 when all clips differ along one line, and 0 when they do not differ at all: collapse.
     """
