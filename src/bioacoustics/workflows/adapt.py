@@ -12,9 +12,10 @@ from bioacoustics.audio.segments import SegmentConfig, SegmentIndex
 from bioacoustics.formats.words import Language
 from bioacoustics.models.saved import read_bundle
 from bioacoustics.training.acceleration import accelerator_of
+from bioacoustics.training.probes import Interval
 from bioacoustics.training.run_folder import write_json
 from bioacoustics.workflows.adapt_report import AdaptStory, adapt_page
-from bioacoustics.workflows.before_after import Comparison, compare_on_labels, compare_without_labels
+from bioacoustics.workflows.before_after import Comparison, compare_on_labels, compare_without_labels, plain
 from bioacoustics.workflows.pretrain import PretrainConfig, pretrain, split_recordings
 from bioacoustics.workflows.survey import Outcome
 from bioacoustics.workflows.training_flags import TrainingFlags
@@ -88,8 +89,11 @@ def adapt(config: AdaptConfig, console: Console) -> Outcome:
             "decision": verdict.decision,
             "reason": verdict.reason("en"),
             "is_collapsed": verdict.is_collapsed,
-            **verdict.model_dump(exclude={"decision"}),
-            "scores": comparison.table(),
+            **verdict.model_dump(exclude={"decision", "difference"}),
+            "difference": plain(
+                Interval(**dict(zip(("value", "low", "high"), verdict.difference, strict=True)))
+            ),
+            "scores": [score.plain() for score in comparison.scores],
             "before": str(config.model_path),
             "after": str(config.save_dir / ADAPTED),
         },

@@ -8,7 +8,7 @@ import numpy as np
 from bioacoustics.formats.page import Page, Step
 from bioacoustics.formats.words import Language
 from bioacoustics.training.metrics import read_metrics
-from bioacoustics.training.probes import difference_of, interval_of
+from bioacoustics.training.probes import Interval
 from bioacoustics.workflows.before_after import Comparison
 from bioacoustics.workflows.demo_report import log_mel_of
 from bioacoustics.workflows.verdict import RULE
@@ -164,26 +164,29 @@ def _add_scores(page: Page, comparison: Comparison, language: Language) -> None:
 
     page.heading(_text("scores", language))
     page.paragraph(_text(f"scores_{comparison.verdict.evidence}", language))
-    known = {result.probe: result for result in comparison.baseline}
-    nothing = (float("nan"),) * 3
-    lines, before, after, mel = [], [], [], []
-    for one, other in zip(comparison.before, comparison.after, strict=True):
-        first, second, gap = interval_of(one), interval_of(other), difference_of([one], [other])
-        before.append((first.value, first.low, first.high))
-        after.append((second.value, second.low, second.high))
-        least = interval_of(known[one.probe]) if one.probe in known else None
-        mel.append(nothing if least is None else (least.value, least.low, least.high))
+    scores = comparison.scores
+    lines = []
+    for score in scores:
+        gap = score.difference
+        cells = (f"{100 * interval.value:.1f} %" for interval in (score.before, score.after))
         bounds = f"{100 * gap.low:+.1f} … {100 * gap.high:+.1f}"
-        cells = (f"{100 * v:.1f} %" for v in (first.value, second.value))
-        name, measure = _text(one.probe, language), _text(one.measure, language)
-        lines.append([name, measure, *cells, f"{100 * gap.value:+.1f}", bounds])
-    names = [_text(result.probe, language) for result in comparison.before]
-    series = [(_text("before", language), before), (_text("after", language), after)]
-    if known:
-        series.append((_text("mel", language), mel))
+        named = (_text(score.probe, language), _text(score.measure, language))
+        lines.append([*named, *cells, f"{100 * gap.value:+.1f}", bounds])
+    series = [
+        (_text("before", language), [_bar(score.before) for score in scores]),
+        (_text("after", language), [_bar(score.after) for score in scores]),
+    ]
+    if comparison.baseline:
+        series.append((_text("mel", language), [_bar(score.mel_statistics) for score in scores]))
+    names = [_text(score.probe, language) for score in scores]
     page.picture(score_bars(names, series, language=language), description=_text("scores", language))
     columns = ("probe", "measure", "before", "after", "difference", "interval")
     page.table([_text(column, language) for column in columns], lines)
+
+
+def _bar(interval: Interval | None) -> tuple[float, float, float]:
+    nan = float("nan")
+    return (nan, nan, nan) if interval is None else (interval.value, interval.low, interval.high)
 
 
 def _add_examples(page: Page, comparison: Comparison, language: Language) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from bioacoustics.training.attentive import attentive_probe
 from bioacoustics.training.linear import linear_probe
 from bioacoustics.training.probes import (
     Interval,
+    Measure,
     Probe,
     ProbeResult,
     ProbeTask,
@@ -69,18 +71,40 @@ class Comparison:
     recordings: tuple[Recording, ...]
     names: tuple[str, ...]
 
-    def table(self) -> list[dict[str, object]]:
-        """The scores with their intervals, and the differences, in plain types."""
-        rows: list[dict[str, object]] = []
+    @cached_property
+    def scores(self) -> tuple["Score", ...]:
+        """Every probe with its intervals; drawn once, as that takes seconds."""
         known = {result.probe: result for result in self.baseline}
-        for one, other in zip(self.before, self.after, strict=True):
-            row: dict[str, object] = {"probe": one.probe, "measure": one.measure}
-            row |= {"before": plain(interval_of(one)), "after": plain(interval_of(other))}
-            row["difference"] = plain(difference_of([one], [other]))
-            if one.probe in known:
-                row["mel_statistics"] = plain(interval_of(known[one.probe]))
-            rows.append(row)
-        return rows
+        return tuple(
+            Score(
+                probe=one.probe,
+                measure=one.measure,
+                before=interval_of(one),
+                after=interval_of(other),
+                difference=difference_of([one], [other]),
+                mel_statistics=interval_of(known[one.probe]) if one.probe in known else None,
+            )
+            for one, other in zip(self.before, self.after, strict=True)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One probe before and after, and on mel statistics where that was tried."""
+
+    probe: Probe
+    measure: Measure
+    before: Interval
+    after: Interval
+    difference: Interval
+    mel_statistics: Interval | None
+
+    def plain(self) -> dict[str, object]:
+        """The score in types that JSON has."""
+        names = ("before", "after", "difference", "mel_statistics")
+        found = {name: getattr(self, name) for name in names}
+        rows = {name: plain(interval) for name, interval in found.items() if interval is not None}
+        return {"probe": self.probe, "measure": self.measure, **rows}
 
 
 def plain(interval: Interval) -> list[float | None]:
