@@ -84,7 +84,7 @@ def test_every_command_has_a_sentence_and_every_flag_has_help(run) -> None:  # t
     code, out, _ = run("--help")
     assert code == 0
     names = [command.name for command in app.registered_commands]
-    assert set(names) >= {"doctor", "pretrain", "finetune", "embed", "predict", "convert", "demo"}
+    assert set(names) >= {"doctor", "pretrain", "adapt", "finetune", "embed", "predict", "convert", "demo"}
     for name in names:
         assert name in out
         code, help_text, _ = run(name, "--help")
