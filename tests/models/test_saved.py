@@ -380,3 +380,14 @@ def test_models_load_onto_a_device(tmp_path: Path, load: Callable[..., torch.nn.
 def test_what_others_import_from_here_is_here() -> None:
     assert all(hasattr(saved, name) for name in saved.__all__)
     assert build_classifier(tiny_bundle("classifier")).labels == LABELS
+
+
+def test_a_safetensors_file_may_begin_like_a_pickle(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    for length in range(0, 256, 8):  # of a note; the header is padded to a multiple of 8 bytes
+        bundle = bundle_of_classifier(tiny_classifier(), {"note": "x" * length})
+        write_bundle(bundle, path)
+        if path.read_bytes()[0] == 0x80:
+            break
+    assert path.read_bytes()[0] == 0x80
+    assert_equal(read_bundle(path), bundle)

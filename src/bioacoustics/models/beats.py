@@ -217,7 +217,7 @@ class BEATsEncoder(nn.Module):
     def is_padding(
         self, num_frames: Int[Tensor, " batch"], total_frames: int
     ) -> Bool[Tensor, "batch patches"]:
-        """Which patches are padding where so many frames of each row are sound."""
+        """Which patches of rows with so many frames of sound are padding, by the configured rule."""
         size, num_bands = self.config.patch_size, self.config.num_bands
         num_patches = total_frames // size * num_bands
         if self.config.padding_rule == "aligned":

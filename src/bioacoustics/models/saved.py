@@ -124,10 +124,11 @@ def _read_folder(folder: Path) -> Bundle:
 def _read_file(path: Path) -> Bundle:
     with path.open("rb") as file:
         start = file.read(9)
+    # The header, which is JSON, comes after its length. That may begin like a pickle.
+    if start[8:] == b"{" and int.from_bytes(start[:8], "little") <= path.stat().st_size:
+        return _read_safetensors(path)
     if start[:1] == b"\x80" or start[:2] == b"PK":
         return _read_pickled(path)
-    if start[8:] == b"{":  # after the length of the header, which is JSON
-        return _read_safetensors(path)
     if not start:
         raise ValueError("the file is empty")
     raise ValueError(
