@@ -11,6 +11,7 @@ from bioacoustics.audio.log_mel import LogMelConfig
 from bioacoustics.audio.recordings import Recording, read_header
 from bioacoustics.inference.clip_features import clip_features, clip_windows, pooled
 from bioacoustics.models.audio_encoder import AudioEncoder
+from bioacoustics.models.beats import BEATsConfig, BEATsEncoder
 from bioacoustics.models.eat import EATConfig, EATEncoder
 
 POOLINGS = ("cls", "mean", "mean_std", "bands", "bands_std")
@@ -85,6 +86,20 @@ def test_the_last_layer_is_the_encoders_own(encoder: AudioEncoder, recordings: l
     assert np.abs(own.pooled["mean"] - first.pooled["mean"]).max() > 1e-3
     with pytest.raises(ValueError, match=r"layer 2 is not among the encoder's 2 blocks"):
         clip_features(encoder, windows, target_length=FRAMES, layer=2)
+
+
+def test_an_encoder_that_skips_padding_says_itself_what_is_sound(recordings: list[Recording]) -> None:
+    torch.manual_seed(0)
+    config = BEATsConfig(patch_dim=32, embed_dim=48, hidden_dim=64, depth=2, num_heads=2, position_groups=4)
+    beats = AudioEncoder(LogMelConfig.beats(), BEATsEncoder(config)).eval()
+    windows = clip_windows(beats, recordings, target_length=FRAMES)
+    found = clip_features(beats, windows, target_length=FRAMES, poolings=("mean",))
+    last = clip_features(beats, windows, target_length=FRAMES, poolings=("mean",), layer=1)
+    np.testing.assert_allclose(found.pooled["mean"], last.pooled["mean"], atol=1e-6)
+    for clip in range(len(recordings)):
+        samples = torch.from_numpy(windows.read(clip, 0).samples)[None]
+        alone = beats.embed(samples, pooling="mean")[0]
+        np.testing.assert_allclose(found.pooled["mean"][clip], alone.detach(), atol=1e-4)
 
 
 def test_unreadable_clips_are_left_out(
