@@ -32,14 +32,14 @@ def chirps(start_hz: float, seed: int, num_s: int = 4) -> np.ndarray:
 def card(tmp_path_factory: pytest.TempPathFactory, small_model: Path) -> Path:
     """Low, high and no notes, at two sites and hours, with their store beside them."""
     folder = tmp_path_factory.mktemp("Grabación [1]")
+    (folder / "audio").mkdir()
     for name, sound in {
         "north_20260301_050000": chirps(800, 0),
         "north_20260301_230000": chirps(3000, 1),
         "south_20260301_050000": chirps(800, 2),
         "south_20260301_230000": np.random.default_rng(3).normal(0, 0.1, 4 * RATE_HZ).astype(np.float32),
     }.items():
-        soundfile.write(folder / "audio" / f"{name}.wav" if (folder / "audio").mkdir(exist_ok=True) else
-                        folder / "audio" / f"{name}.wav", sound, RATE_HZ)  # fmt: skip
+        soundfile.write(folder / "audio" / f"{name}.wav", sound, RATE_HZ)
     soundfile.write(folder / "low.wav", chirps(800, 9, 1), RATE_HZ)
     soundfile.write(folder / "noise.wav", np.random.default_rng(8).normal(0, 0.1, RATE_HZ), RATE_HZ)
     config = EmbedConfig(
@@ -149,5 +149,5 @@ def test_what_cannot_be_searched_is_said(
 
 
 def test_another_model_is_refused(card: Path, tmp_path: Path, multi_label_model: Path) -> None:
-    with pytest.raises(ValueError, match="is another model .* their vectors cannot be compared"):
+    with pytest.raises(ValueError, match=r"is another model .* their vectors cannot be compared"):
         found(card, tmp_path, model_path=multi_label_model)

@@ -16,6 +16,7 @@ from bioacoustics import __version__
 from bioacoustics.cli.flags import command_of, explain
 from bioacoustics.cli.launch import Machine, note_on_lone_process, plan_launch, run_plan
 from bioacoustics.cli.processes import die_with_parent
+from bioacoustics.workflows.adapt import AdaptConfig, adapt
 from bioacoustics.workflows.audit import AuditConfig, audit
 from bioacoustics.workflows.convert import ConvertConfig, convert
 from bioacoustics.workflows.demo import DemoConfig, demo
@@ -84,6 +85,7 @@ def _register(name: str, config_type: type[BaseModel], command: Callable[[Any], 
 
 
 _register("pretrain", PretrainConfig, _over_recordings(pretrain))
+_register("adapt", AdaptConfig, _over_recordings(adapt))
 _register("finetune", FinetuneConfig, _over_recordings(finetune))
 _register("train", TrainConfig, _over_recordings(train))
 _register("embed", EmbedConfig, _over_recordings(embed))

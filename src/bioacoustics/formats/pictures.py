@@ -12,8 +12,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from bioacoustics.formats.axes import GRID as _GRID
 from bioacoustics.formats.axes import INK as _INK
-from bioacoustics.formats.axes import png_of as _png
-from bioacoustics.formats.axes import style as _style
+from bioacoustics.formats.axes import png_of, style
 from bioacoustics.formats.words import Language, word
 from bioacoustics.models.writing import atomic_write
 
@@ -51,7 +50,7 @@ def loss_curves(rows: Sequence[Mapping[str, int | float]], *, language: Language
     figure = Figure(figsize=size, layout="constrained")
     for position, (axis, names) in enumerate(panels, start=1):
         axes = figure.add_subplot(num_rows, num_columns, position)
-        _style(axes, word("update", language), word(axis, language))
+        style(axes, word("update", language), word(axis, language))
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.ticklabel_format(axis="y", scilimits=(-3, 4))
         for name in names:
@@ -63,7 +62,7 @@ def loss_curves(rows: Sequence[Mapping[str, int | float]], *, language: Language
             axes.legend(fontsize=9, frameon=False)
         if not names:
             axes.text(0.5, 0.5, word("nothing_yet", language), ha="center", transform=axes.transAxes)
-    return _png(figure)
+    return png_of(figure)
 
 
 def _curve(
@@ -131,7 +130,7 @@ def spectrograms(
             axes.set_ylabel(word("frequency", language), fontsize=10, color=_INK)
         if position + num_columns >= len(log_mels):
             axes.set_xlabel(word("time", language), fontsize=10, color=_INK)
-    return _png(figure)
+    return png_of(figure)
 
 
 def _mel(frequency_hz: float) -> float:
@@ -169,7 +168,7 @@ def confusion_matrix(
     bar.set_label(word("share_of_row", language), fontsize=title_size - 1, color=_INK)
     bar.ax.tick_params(labelsize=title_size - 2, colors=_INK)
     bar.outline.set_visible(False)
-    return _png(figure)
+    return png_of(figure)
 
 
 def precision_recall(
@@ -192,7 +191,7 @@ def precision_recall(
     is_named = len(present) < len(COLOURS)
     figure = Figure(figsize=(7.2, 4.8), layout="constrained")
     axes = figure.add_subplot()
-    _style(axes, word("recall", language), word("precision", language))
+    style(axes, word("recall", language), word("precision", language))
     for number, column in enumerate(present):
         precision, recall, _ = precision_recall_curve(*classes[number])
         label = f"{_short(labels[column]).lstrip('_')} ({areas[number]:.2f})" if is_named else None
@@ -209,7 +208,7 @@ def precision_recall(
             text.set_parse_math(False)
     axes.set_xlim(0, 1.01)
     axes.set_ylim(0, 1.03)
-    return _png(figure)
+    return png_of(figure)
 
 
 def _mean_precision(
@@ -240,7 +239,7 @@ def per_class_bars(
     order = np.argsort(np.where(np.isnan(values), -1.0, values), kind="stable")  # barh counts from below
     figure = Figure(figsize=(7.2, float(np.clip(0.9 + 0.29 * len(labels), 2, 40))), layout="constrained")
     axes = figure.add_subplot()
-    _style(axes, word(name, language), "")
+    style(axes, word(name, language), "")
     axes.barh(range(len(labels)), np.nan_to_num(values[order]), color=COLOURS[0], height=0.72)
     for position, value in enumerate(values[order]):
         text = "–" if np.isnan(value) else f"{value:.2f}"
@@ -256,7 +255,7 @@ def per_class_bars(
     axes.xaxis.set_major_locator(FixedLocator(np.linspace(0, 1, 6).tolist()))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.grid(visible=False, axis="y")
-    return _png(figure)
+    return png_of(figure)
 
 
 def _short(label: str) -> str:
