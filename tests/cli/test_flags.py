@@ -54,6 +54,26 @@ def test_every_kind_of_field_can_be_given() -> None:
     )
 
 
+def test_a_field_may_be_given_by_its_place() -> None:
+    class Placed(BaseModel, frozen=True, extra="forbid"):
+        folder: Path = Field(description="where to look", json_schema_extra={"positional": True})
+        depth: int = Field(default=1, description="how deep")
+
+    seen: list[Placed] = []
+    app = typer.Typer()
+    app.command("do")(command_of(Placed, seen.append))
+    app.command("other")(lambda: None)
+    environment = {"COLUMNS": "200", "NO_COLOR": "1"}
+    result = CliRunner().invoke(app, ["do", "a b", "--depth", "2"], env=environment)
+    assert result.exit_code == 0, result.output
+    assert seen == [Placed(folder=Path("a b"), depth=2)]
+    help_text = CliRunner().invoke(app, ["do", "--help"], env=environment).output
+    assert "FOLDER" in help_text
+    assert "where to look" in help_text
+    assert "--folder" not in help_text
+    assert CliRunner().invoke(app, ["do"], env=environment).exit_code == 2
+
+
 def test_brackets_of_a_description_are_text_and_not_markup() -> None:
     class Bracketed(BaseModel, frozen=True, extra="forbid"):
         warmup: int | None = Field(default=None, description="[default: 13 % of the updates]")
@@ -100,23 +120,3 @@ def test_a_flag_of_two_kinds_is_named_once() -> None:
         "--channel: Input should be a valid integer, unable to parse string as an integer or: "
         "Input should be 'mix', got 'left'"
     )
-
-
-def test_a_field_may_be_given_by_its_place() -> None:
-    class Placed(BaseModel, frozen=True, extra="forbid"):
-        folder: Path = Field(description="where to look", json_schema_extra={"positional": True})
-        depth: int = Field(default=1, description="how deep")
-
-    seen: list[Placed] = []
-    app = typer.Typer()
-    app.command("do")(command_of(Placed, seen.append))
-    app.command("other")(lambda: None)
-    environment = {"COLUMNS": "200", "NO_COLOR": "1"}
-    result = CliRunner().invoke(app, ["do", "a b", "--depth", "2"], env=environment)
-    assert result.exit_code == 0, result.output
-    assert seen == [Placed(folder=Path("a b"), depth=2)]
-    help_text = CliRunner().invoke(app, ["do", "--help"], env=environment).output
-    assert "FOLDER" in help_text
-    assert "where to look" in help_text
-    assert "--folder" not in help_text
-    assert CliRunner().invoke(app, ["do"], env=environment).exit_code == 2

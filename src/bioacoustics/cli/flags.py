@@ -54,15 +54,20 @@ def explain(error: ValidationError) -> str:
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     flags = [f"--{name}/--no_{name}"] if field.annotation is bool else [f"--{name}"]
     default = inspect.Parameter.empty if field.is_required() else field.get_default(call_default_factory=True)
-    shown: dict[str, Any] = {"help": escape(field.description or ""), "show_default": default is not None}
-    is_positional = field.json_schema_extra == {"positional": True}
-    option = typer.Argument(metavar=name.upper(), **shown) if is_positional else typer.Option(*flags, **shown)
+    option = typer.Option(*flags, help=escape(field.description or ""), show_default=default is not None)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=default,
-        annotation=Annotated[_flag_type(field.annotation), option],
+        annotation=Annotated[_flag_type(field.annotation), _placed(name, field, option)],
     )
+
+
+def _placed(name: str, field: FieldInfo, option: Any) -> Any:
+    """The option itself, or the argument that a positional field is."""
+    if field.json_schema_extra != {"positional": True}:
+        return option
+    return typer.Argument(metavar=name.upper(), help=option.help, show_default=option.show_default)
 
 
 def _flag_type(annotation: Any) -> Any:
