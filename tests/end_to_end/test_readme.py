@@ -243,10 +243,14 @@ class Workplace:
         names = {"per_class.csv", "predictions.csv", "confusion.png"}
         assert names <= {path.name for path in (self.folder / "checkpoints" / "finetune").iterdir()}
         embeddings = pd.read_parquet(self.folder / "embeddings.parquet")
-        assert list(embeddings.columns) == ["file", "start_s", "end_s", "findings", "embedding"]
+        assert list(embeddings.columns) == [
+            *("file", "start_s", "end_s", "start_time", "time_source", "findings", "embedding"),
+        ]
         assert embeddings["file"].nunique() == 6
         predictions = pd.read_csv(self.folder / "predictions.csv")
-        assert list(predictions.columns[:4]) == ["file", "duration_s", "predicted", "probability"]
+        assert list(predictions.columns[:6]) == [
+            *("file", "duration_s", "start_time", "time_source", "predicted", "probability"),
+        ]
         assert len(predictions) == 6
         assert sum(column.startswith("p(") for column in predictions.columns) == 10
         assert (self.folder / "eat.safetensors").exists()

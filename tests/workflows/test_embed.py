@@ -84,7 +84,9 @@ def test_batches_threads_and_neighbours_change_nothing(
 def test_csv_and_parquet_hold_the_same(tmp_path: Path, small_model: Path, clips: Path) -> None:
     as_csv, _ = run(tmp_path / "out.CSV", small_model, clips)
     as_parquet, _ = run(tmp_path / "out.parquet", small_model, clips)
-    assert list(as_csv.columns[:5]) == ["file", "start_s", "end_s", "findings", "e0"]
+    assert list(as_csv.columns[:7]) == [
+        *("file", "start_s", "end_s", "start_time", "time_source", "findings", "e0"),
+    ]
     assert list(as_csv["file"]) == list(as_parquet["file"])
     np.testing.assert_allclose(vectors(as_csv), vectors(as_parquet), rtol=1e-6)
 
@@ -173,3 +175,30 @@ def test_names_that_are_no_text_and_names_like_markup(
     assert set(frame["file"]) == {"[bold].wav", *(["Grabaci\\udcf3n.wav"] if is_told else [])}
     assert "unusable [/bold] no.wav/a.wav: it is a text file, not sound" in said()
     assert f"{output}: {len(frame)} embeddings of 32 dimensions" in said()
+
+
+def test_rows_tell_their_true_time(
+    tmp_path: Path, small_model: Path, console: Console, write_wav: Callable[..., Path]
+) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 2 * 16_000)
+    write_wav(tmp_path / "norte" / "S_20240301_235959.wav", noise, 16_000)
+    comment = "Recorded at 04:00:00 02/05/2021 (UTC+3:30) by AudioMoth 247AA5075E06337D at medium gain"
+    write_wav(tmp_path / "sur" / "a.wav", noise, 16_000, info={"ICMT": comment})
+    (tmp_path / "deployments.csv").write_text("folder,zone,clock_offset_s\nnorte,America/Bogota,30\n")
+    embed(
+        EmbedConfig(
+            data_dir=tmp_path,
+            model_path=small_model,
+            output=tmp_path / "e.parquet",
+            window_s=1.0,
+            deployments=tmp_path / "deployments.csv",
+        ),
+        console,
+    )
+    rows = pd.read_parquet(tmp_path / "e.parquet")
+    assert list(zip(rows["start_time"], rows["time_source"], strict=True)) == [
+        ("2024-03-02T00:00:29.000-05:00", "name"),
+        ("2024-03-02T00:00:30.000-05:00", "name"),
+        ("2021-05-02T04:00:00.000+03:30", "header"),
+        ("2021-05-02T04:00:01.000+03:30", "header"),
+    ]

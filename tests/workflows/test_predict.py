@@ -39,7 +39,10 @@ def test_one_row_for_each_clip_and_one_column_for_each_label(
     tmp_path: Path, single_label_model: Path, clips: Path
 ) -> None:
     frame, outcome = run(tmp_path / "out.csv", single_label_model, clips)
-    assert list(frame.columns) == ["file", "duration_s", "predicted", "probability", *COLUMNS]
+    assert list(frame.columns) == [
+        *("file", "duration_s", "start_time", "time_source", "predicted", "probability"),
+        *COLUMNS,
+    ]
     assert list(frame["file"]) == ["a.wav", "b.wav", "c.flac", "sub [1]/d.wav", "sub [1]/e.wav"]
     assert list(frame["duration_s"].round(3)) == [0.5, 2.5, 0.05, 1.1, 0.5]
     np.testing.assert_allclose(frame[COLUMNS].sum(axis=1), 1, rtol=1e-5)

@@ -30,7 +30,7 @@ class EmbedConfig(TraverseConfig, frozen=True, extra="forbid"):
 
 
 def embed(config: EmbedConfig, console: Console) -> Outcome:
-    """Write one row per window: file, start_s, end_s, findings and the embedding.
+    """Write one row per window: file, start_s, end_s, start_time, time_source, findings and the embedding.
 
     A Parquet table holds the vector in one column of lists; a CSV table has one column for each dimension. A
     window that reaches past the end of its recording is embedded without padding and its `end_s` is true.
@@ -66,6 +66,8 @@ def _schema(embedding_dim: int, is_csv: bool) -> pa.Schema:
         ("file", pa.string()),
         ("start_s", pa.float64()),
         ("end_s", pa.float64()),
+        ("start_time", pa.string()),
+        ("time_source", pa.string()),
         ("findings", pa.string()),
     ]
     if is_csv:
@@ -79,8 +81,17 @@ def _chunks(traversal: Traversal) -> Iterator[dict[str, list[object]]]:
     for segment, reading, vector in traversal:
         end_s = min(segment.end_s, segment.recording.duration_s)
         findings = " ".join(sorted(finding.value for finding in reading.findings))
-        row = (segment.recording.relative_path, segment.start_s, end_s, findings, vector)
-        for name, value in zip(("file", "start_s", "end_s", "findings", "embedding"), row, strict=True):
+        placement = traversal.place(segment.recording)
+        row = {
+            "file": segment.recording.relative_path,
+            "start_s": segment.start_s,
+            "end_s": end_s,
+            "start_time": placement.iso_time(segment.start_s),
+            "time_source": placement.source.value,
+            "findings": findings,
+            "embedding": vector,
+        }
+        for name, value in row.items():
             columns.setdefault(name, []).append(value)
         if len(columns["file"]) == ROWS_PER_WRITE:
             yield columns

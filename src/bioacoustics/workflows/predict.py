@@ -10,6 +10,7 @@ from jaxtyping import Float
 from pydantic import Field
 from rich.console import Console
 
+from bioacoustics.data.deployments import Placement
 from bioacoustics.formats.tables import TableWriter, check_ending
 from bioacoustics.inference.device import pick_device
 from bioacoustics.models.audio_encoder import AudioClassifier
@@ -32,7 +33,7 @@ class PredictConfig(TraverseConfig, frozen=True, extra="forbid"):
 
 
 def predict(config: PredictConfig, console: Console) -> Outcome:
-    """Write one row per clip: file, duration, label, probability, and one column for every label.
+    """Write one row per clip: file, duration, time, label, probability, and one column for every label.
 
     A clip longer than the window is cut into windows. A clip has the mean of their probabilities where
     exactly one label holds, and the largest where several may: a call anywhere counts.
@@ -70,15 +71,20 @@ def predict(config: PredictConfig, console: Console) -> Outcome:
 
 def _clips(
     traversal: Traversal, multi_label: bool
-) -> Iterator[tuple[str, float, Float[np.ndarray, " classes"]]]:
-    """(file, duration_s, probabilities) of each clip, from those of its windows."""
+) -> Iterator[tuple[Placement, Float[np.ndarray, " classes"]]]:
+    """Where and when each clip was made, and its probabilities from those of its windows."""
     for recording, windows in groupby(traversal, key=lambda window: window[0].recording):
         rows = np.stack([probabilities for _, _, probabilities in windows])
-        yield recording.relative_path, recording.duration_s, rows.max(0) if multi_label else rows.mean(0)
+        yield traversal.place(recording), rows.max(0) if multi_label else rows.mean(0)
 
 
 def _schema(labels: tuple[str, ...]) -> pa.Schema:
-    about = [("file", pa.string()), ("duration_s", pa.float64())]
+    about = [
+        ("file", pa.string()),
+        ("duration_s", pa.float64()),
+        ("start_time", pa.string()),
+        ("time_source", pa.string()),
+    ]
     answer = [("predicted", pa.string()), ("probability", pa.float32())]
     return pa.schema([*about, *answer, *((column_of(label), pa.float32()) for label in labels)])
 
@@ -89,12 +95,12 @@ def column_of(label: str) -> str:
 
 
 def _chunks(
-    clips: Iterator[tuple[str, float, Float[np.ndarray, " classes"]]],
+    clips: Iterator[tuple[Placement, Float[np.ndarray, " classes"]]],
     classifier: AudioClassifier,
     threshold: float,
 ) -> Iterator[dict[str, list[object]]]:
     columns: dict[str, list[object]] = {}
-    for file, duration_s, probabilities in clips:
+    for placement, probabilities in clips:
         best = int(probabilities.argmax())
         named = (
             [label for label, p in zip(classifier.labels, probabilities, strict=True) if p >= threshold]
@@ -102,8 +108,10 @@ def _chunks(
             else [classifier.labels[best]]
         )
         row: dict[str, object] = {
-            "file": file,
-            "duration_s": duration_s,
+            "file": placement.recording.relative_path,
+            "duration_s": placement.recording.duration_s,
+            "start_time": placement.iso_time(0.0),
+            "time_source": placement.source.value,
             "predicted": ",".join(named),
             "probability": probabilities[best],
         }

@@ -20,7 +20,9 @@ from rich.progress import (
 from torch import Tensor
 
 from bioacoustics.audio.reading import Reading
+from bioacoustics.audio.recordings import Recording
 from bioacoustics.audio.segments import Segment, SegmentConfig
+from bioacoustics.data.deployments import NO_DEPLOYMENTS, Placement, place, read_deployments
 from bioacoustics.inference.device import DeviceChoice
 from bioacoustics.inference.windows import WindowBatch, WindowReader, in_file_order
 from bioacoustics.workflows.survey import BadFiles, Outcome, survey
@@ -43,6 +45,10 @@ class TraverseConfig(BaseModel, frozen=True, extra="forbid"):
     channel: int | Literal["mix"] = Field(default="mix", description="channel number, or mix for the mean")
     batch_size: int = Field(default=8, ge=1, description="windows at a time")
     num_threads: int = Field(default=2, ge=1, description="reading threads")
+    deployments: Path | None = Field(
+        default=None,
+        description="table: folder or recorder, site, latitude, longitude, zone, clock_offset_s, gain",
+    )
     device: DeviceChoice = Field(default="auto", description="auto takes the GPU where there is one")
     bad_files: BadFiles = Field(default=BadFiles.REPORT, description="recordings that cannot be used")
 
@@ -65,6 +71,8 @@ class Traversal:
             raise ValueError(
                 f"--window_s {window_s:g} is too short: this model needs {min_duration_s:g} s or more"
             )
+        self._deployments = read_deployments(config.deployments) if config.deployments else NO_DEPLOYMENTS
+        self._placement: Placement | None = None
         self.scan = survey(config.data_dir, console, config.bad_files)
         self.outcome = Outcome(unusable=list(self.scan.unreadable))
         self._config = config
@@ -101,6 +109,12 @@ class Traversal:
                 speed = progress.tasks[task].speed
                 progress.update(task, speed=f"{speed:.0f} hours of audio per hour" if speed else "")
         self.outcome.unusable.extend(self._reader.problems)
+
+    def place(self, recording: Recording) -> Placement:
+        """Where and when a recording was made; remembers the last, since windows come in file order."""
+        if self._placement is None or self._placement.recording is not recording:
+            self._placement = place(recording, self._deployments)
+        return self._placement
 
     def _outputs(self) -> Iterator[tuple[WindowBatch, Float[np.ndarray, "batch values"]]]:
         with torch.inference_mode():
