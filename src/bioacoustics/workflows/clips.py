@@ -61,9 +61,9 @@ class Candidates:
 def clips(config: ClipsConfig, console: Console) -> Outcome:
     """Cut clips for review into a folder for each label, with a table that has room for verdicts.
 
-    Best are the highest scores; random ones are drawn from all others that reach the threshold, so that the
-    share of right ones among them estimates precision; borderline ones lie nearest to the threshold. Clips
-    keep the native sample rate and all channels.
+    Best are the highest scores; random ones are drawn from all that reach the threshold, so that the share of
+    right ones among them estimates precision there; borderline ones are those of the rest that lie nearest to
+    the threshold. Clips keep the native sample rate and all channels.
     """
     candidates = read_candidates(config.predictions)
     labels = _wanted(config, candidates)
@@ -161,13 +161,13 @@ def _wanted(config: ClipsConfig, candidates: Candidates) -> list[str]:
 def _choose(
     scores: Float[np.ndarray, " _"], config: ClipsConfig, label: str
 ) -> Iterator[tuple[str, int, int]]:
-    """(kind, number from 1, position) of the chosen, none of them twice."""
+    """(kind, number from 1, position) of the chosen; only a random one may be among the best, too."""
     known = np.flatnonzero(np.isfinite(scores))
     order = known[np.argsort(-scores[known], kind="stable")]
     best, rest = order[: config.num_clips], order[config.num_clips :]
     # A draw that depends on the label alone stays the same when other labels come or go.
     rng = np.random.default_rng([config.seed, zlib.crc32(label.encode())])
-    above = rest[scores[rest] >= config.threshold]
+    above = order[scores[order] >= config.threshold]
     drawn = rng.permutation(above)[: config.num_clips]
     rest = np.setdiff1d(rest, drawn)
     nearest = rest[np.argsort(np.abs(scores[rest] - config.threshold), kind="stable")][: config.num_clips]
