@@ -18,11 +18,13 @@ from bioacoustics.cli.launch import Machine, note_on_lone_process, plan_launch, 
 from bioacoustics.cli.processes import die_with_parent
 from bioacoustics.workflows.adapt import AdaptConfig, adapt
 from bioacoustics.workflows.audit import AuditConfig, audit
+from bioacoustics.workflows.clips import ClipsConfig, clips
 from bioacoustics.workflows.convert import ConvertConfig, convert
 from bioacoustics.workflows.demo import DemoConfig, demo
 from bioacoustics.workflows.doctor import doctor
 from bioacoustics.workflows.embed import EmbedConfig, embed
 from bioacoustics.workflows.finetune import FinetuneConfig, finetune
+from bioacoustics.workflows.import_labels import ImportLabelsConfig, import_labels
 from bioacoustics.workflows.index import IndexConfig, index
 from bioacoustics.workflows.predict import PredictConfig, predict
 from bioacoustics.workflows.pretrain import PretrainConfig, pretrain
@@ -93,6 +95,8 @@ _register("predict", PredictConfig, _over_recordings(predict))
 _register("audit", AuditConfig, _over_recordings(audit))
 _register("search", SearchConfig, _over_recordings(search))
 _register("index", IndexConfig, _plain(index))
+_register("clips", ClipsConfig, _over_recordings(clips))
+_register("import-labels", ImportLabelsConfig, _over_recordings(import_labels))
 _register("convert", ConvertConfig, _convert)
 _register("demo", DemoConfig, _plain(demo))
 
