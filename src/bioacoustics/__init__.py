@@ -7,10 +7,19 @@ if TYPE_CHECKING:
     from bioacoustics.models.audio_encoder import AudioClassifier, AudioEncoder
     from bioacoustics.models.features import Features
     from bioacoustics.models.saved import load_classifier, load_encoder
+    from bioacoustics.models.saved_tokenizers import load_tokenizer
 
 __version__ = "0.1.0"
 
-__all__ = ["AudioClassifier", "AudioEncoder", "Features", "__version__", "load_classifier", "load_encoder"]
+__all__ = [
+    "AudioClassifier",
+    "AudioEncoder",
+    "Features",
+    "__version__",
+    "load_classifier",
+    "load_encoder",
+    "load_tokenizer",
+]
 
 _HOMES = {
     "AudioClassifier": "bioacoustics.models.audio_encoder",
@@ -18,6 +27,7 @@ _HOMES = {
     "Features": "bioacoustics.models.features",
     "load_classifier": "bioacoustics.models.saved",
     "load_encoder": "bioacoustics.models.saved",
+    "load_tokenizer": "bioacoustics.models.saved_tokenizers",
 }
 
 

@@ -138,6 +138,7 @@ def test_guano():
         ("2024-03-01T05:30:00.125+00:00", datetime(2024, 3, 1, 5, 30, 0, 125000, tzinfo=UTC)),
         ("2024-03-01 05:30:00", datetime(2024, 3, 1, 5, 30)),
         ("yesterday", None),
+        ("0001-01-01T00:00:00+10:00", None),
     ],
 )
 def test_guano_timestamps(stamp, start):

@@ -137,6 +137,7 @@ def test_unknown_columns_are_told(table):
         ("folder,zone\nx,+25:00\n", r"row 2 '\+25:00': no time zone"),
         ("folder,zone\nx,../../etc/passwd\n", r"row 2 '\.\./\.\./etc/passwd': no time zone"),
         ("folder,clock_offset_s\nx,1h\n", r"row 2 '1h': clock_offset_s must be a number"),
+        ("folder,clock_offset_s\nx,1e12\n", r"row 2 1e\+12: clock_offset_s is more than a century"),
         ("folder,site\nx,a\nX/,b\n", r"row 3 and row 2 'x': the same folder and recorder twice"),
     ],
 )

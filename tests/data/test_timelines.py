@@ -141,6 +141,11 @@ def test_running_numbers_betray_a_clock_that_went_back():
     assert flags(*placements) == [set(), set(), {Flag.CLOCK_JUMP}, set()]
 
 
+def test_running_numbers_start_anew_in_each_folder():
+    later, earlier = placed("a/REC1.WAV", MONDAY + timedelta(hours=5)), placed("b/REC1.WAV", MONDAY)
+    assert flags(later, earlier) == [set(), set()]
+
+
 def test_a_few_recordings_far_from_the_rest_jumped():
     season = [
         placed(f"s{i}", MONDAY + timedelta(hours=i), named=MONDAY + timedelta(hours=i)) for i in range(30)

@@ -98,6 +98,19 @@ def test_windows_may_overlap(tmp_path: Path, small_model: Path, clips: Path) -> 
     assert list(frame["file"]) == ["b.wav"] * 4
 
 
+def test_a_published_beats_model_has_means_of_patches(
+    tmp_path: Path, golden_beats: Path, clips: Path
+) -> None:
+    model = golden_beats / "beats_pretrained.pt"
+    frame, outcome = run(tmp_path / "out.parquet", model, clips)
+    assert outcome.unusable == []
+    assert vectors(frame).shape == (8, 64)
+    samples, _ = soundfile.read(clips / "c.flac", dtype="float32")  # 50 ms, less than one column of patches
+    with torch.inference_mode():
+        alone = load_encoder(model)(torch.from_numpy(samples)[None]).patches.mean(dim=1)[0]
+    np.testing.assert_allclose(vectors(frame)[4], alone, atol=1e-4)
+
+
 def test_many_windows_are_written_in_parts(tmp_path: Path, small_model: Path, clips: Path) -> None:
     frame, _ = run(tmp_path / "out.csv", small_model, clips / "b.wav", window_s=0.1, stride_s=0.008)
     assert len(frame) == 300  # more than are written at a time

@@ -19,6 +19,7 @@ _TRIGGERED = re.compile(r"(?:Amplitude threshold|trigger \([^)]*\) threshold) wa
 _SPOKEN_DEGREES = re.compile(
     r"(\d+(?:\.\d+)?)\s*,?\s*([NS])[\s,]+(\d+(?:\.\d+)?)\s*,?\s*([EW])", re.IGNORECASE
 )
+_YEARS = (1900, 2200)
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -151,9 +152,11 @@ def comment_notes(comments: Mapping[str, str]) -> Notes | None:
 
 def _iso_time(text: str) -> datetime | None:
     try:
-        return datetime.fromisoformat(text.strip())
+        moment = datetime.fromisoformat(text.strip())
     except ValueError:
         return None
+    # The year 1 is what some programs write where they know no date.
+    return moment if _YEARS[0] <= moment.year <= _YEARS[1] else None
 
 
 def _number(text: str) -> float | None:

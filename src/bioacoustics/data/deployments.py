@@ -17,6 +17,7 @@ from bioacoustics.data.spreadsheets import Complaints, Row, read_table, some_of
 KEY_COLUMNS = ("folder", "recorder")
 FACT_COLUMNS = ("site", "latitude", "longitude", "zone", "clock_offset_s", "gain")
 
+_MAX_OFFSET_S = 100 * 366 * 86400.0
 # Folders that every card has, or that only sort by date, name no place.
 _NO_PLACE = re.compile(r"(?:data|audio|recordings?|dcim|\d{4}(?:[-_]?\d\d){0,2})", re.IGNORECASE)
 # What file managers put before a name.
@@ -178,10 +179,18 @@ def _deployment(row: Row, complaints: Complaints) -> Deployment:
         latitude=latitude,
         longitude=longitude,
         zone=_zone(row, complaints),
-        clock_offset_s=_number(row, "clock_offset_s", complaints) or 0.0,
+        clock_offset_s=_clock_offset_s(row, complaints),
         gain=cells.get("gain", ""),
         row=row.number,
     )
+
+
+def _clock_offset_s(row: Row, complaints: Complaints) -> float:
+    offset_s = _number(row, "clock_offset_s", complaints) or 0.0
+    if not abs(offset_s) <= _MAX_OFFSET_S:
+        complaints.add("clock_offset_s is more than a century; give seconds", row.number, f"{offset_s:g}")
+        return 0.0
+    return offset_s
 
 
 def _number(row: Row, column: str, complaints: Complaints, limit: float | None = None) -> float | None:

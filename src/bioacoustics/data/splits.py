@@ -77,7 +77,8 @@ def split_labels(table: LabelTable, *, valid_fraction: float = 0.2, seed: int = 
             f"{table.path}: every clip counts as a recording of its own, going by the file names; if some "
             "were cut from one recording, add a column 'group', else validation looks better than it is"
         )
-    warnings += _one_sided(table, split)
+    if valid_fraction > 0:  # else nobody asked for two sides
+        warnings += _one_sided(table, split)
     return Split(train=split.train, valid=split.valid, warnings=tuple(warnings))
 
 

@@ -170,7 +170,8 @@ def _flag_order(members: Sequence[Placement], flags: Mapping[str, set[Flag]]) ->
     numbered = [one for one in members if one.origin.named_start is None]
     numbered.sort(key=lambda one: _natural(one.recording.relative_path))
     for before, after in pairwise(numbered):
-        if _begin(after) < _begin(before) - timedelta(seconds=_ROUNDING_S):
+        is_next = _folder(before) == _folder(after)
+        if is_next and _begin(after) + timedelta(seconds=_ROUNDING_S) < _begin(before):
             flags[after.recording.relative_path].add(Flag.CLOCK_JUMP)
 
 
@@ -188,6 +189,10 @@ def _flag_isolated(members: Sequence[Placement], flags: Mapping[str, set[Flag]])
         if len(cluster) <= _ISOLATED_SHARE * len(dated):
             for placement in cluster:
                 flags[placement.recording.relative_path].add(Flag.CLOCK_JUMP)
+
+
+def _folder(placement: Placement) -> str:
+    return placement.recording.relative_path.rpartition("/")[0]
 
 
 def _begin(placement: Placement) -> datetime:

@@ -34,6 +34,8 @@ _WORDS: dict[str, dict[Language, str]] = {
     "hour_of_day": {"en": "hour of the day", "es": "hora del día"},
     "hours_recorded": {"en": "hours recorded", "es": "horas grabadas"},
     "band_level": {"en": "level (dB of full scale)", "es": "nivel (dB de la escala completa)"},
+    "others": {"en": "others", "es": "otras"},
+    "shown_share": {"en": "two axes with {} % of the variance", "es": "dos ejes con el {} % de la varianza"},
     "contents": {"en": "Contents", "es": "Contenido"},
     "next_steps": {"en": "What to do next", "es": "Qué hacer ahora"},
     "made_by": {"en": "Made by bioacoustics", "es": "Hecho con bioacoustics"},

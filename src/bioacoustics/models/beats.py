@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bioacoustics.models.eat import Size
 from bioacoustics.models.features import Features
+from bioacoustics.models.linear import Linear
 from bioacoustics.models.positional_convolution import PositionalConvolution
 from bioacoustics.models.relative_transformer import RelativeTransformer, RelativeTransformerConfig
 
@@ -110,7 +111,7 @@ class BEATsEncoder(nn.Module):
         self.patch_projection = (
             nn.Identity()
             if config.patch_dim == config.embed_dim
-            else nn.Linear(config.patch_dim, config.embed_dim)
+            else Linear(config.patch_dim, config.embed_dim)
         )
         self.position_convolution = PositionalConvolution(
             config.embed_dim, config.position_kernel, config.position_groups
@@ -211,12 +212,13 @@ class BEATsEncoder(nn.Module):
                 column, whatever there is in it.
         """
         patches = self.embed_patches(log_mel)
-        is_padding = None if num_frames is None else self._is_padding(num_frames, log_mel.shape[1])
+        is_padding = None if num_frames is None else self.is_padding(num_frames, log_mel.shape[1])
         return Features(self.encode(patches, is_padding=is_padding).patches, cls=None, is_padding=is_padding)
 
-    def _is_padding(
+    def is_padding(
         self, num_frames: Int[Tensor, " batch"], total_frames: int
     ) -> Bool[Tensor, "batch patches"]:
+        """Which patches of rows with so many frames of sound are padding, by the configured rule."""
         size, num_bands = self.config.patch_size, self.config.num_bands
         num_patches = total_frames // size * num_bands
         if self.config.padding_rule == "aligned":

@@ -2,7 +2,9 @@
 
 Weights are named after the modules they belong to (`modules_of`): `encoder.*` is the EATEncoder or
 BEATsEncoder (of a pre-training the student), `decoder.*` and `teacher.*` come with EAT's pre-training,
-`head.*` with a classifier, `extra.*` are weights of a published file that nothing here uses.
+`predictor.*` and, where it was the tokenizer, `random_projection.*` with BEATs', `projection.*` and
+`codebook.*` with a learnt tokenizer, `head.*` with a classifier, `extra.*` are weights of a published file
+that nothing here uses.
 """
 
 import hashlib
@@ -21,9 +23,12 @@ from torch import Tensor, nn
 
 from bioacoustics.audio.log_mel import LogMelConfig
 from bioacoustics.models.beats import BEATsConfig
+from bioacoustics.models.codebook import Codebook, CodebookConfig, projection_to_codes
 from bioacoustics.models.eat import DecoderConfig, EATConfig, EATDecoder
 from bioacoustics.models.encoders import CONFIGS, Architecture, EncoderConfig, architecture_of, encoder_of
 from bioacoustics.models.heads import ClassificationHead, HeadConfig
+from bioacoustics.models.predictors import LabelPredictor, LabelPredictorConfig
+from bioacoustics.models.random_projection import RandomProjection, RandomProjectionConfig
 from bioacoustics.models.writing import atomic_write, write_torch
 
 FORMAT_VERSION: Literal[1] = 1
@@ -64,6 +69,9 @@ class Header(BaseModel, frozen=True, extra="forbid"):
     encoder: EncoderConfig
     log_mel: LogMelConfig
     decoder: DecoderConfig | None = None
+    predictor: LabelPredictorConfig | None = None
+    random_projection: RandomProjectionConfig | None = None  # the tokenizer that the predictor learnt from
+    codebook: CodebookConfig | None = None
     head: HeadConfig | None = None
     labels: tuple[str, ...] = ()
     multi_label: bool | None = None  # probabilities by sigmoid if true, by softmax if false
@@ -104,8 +112,13 @@ class Header(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(
                 f"architecture {self.architecture!r} does not go with a {type(self.encoder).__name__}"
             )
-        if self.kind != "pretraining" and self.decoder is not None:
-            raise ValueError(f"a model of kind {self.kind!r} has no decoder")
+        if (self.kind == "tokenizer") != (self.codebook is not None):
+            raise ValueError(
+                f"a model of kind {self.kind!r} with codebook {self.codebook}: exactly tokenizers have one"
+            )
+        for name in ("decoder", "predictor", "random_projection"):
+            if self.kind != "pretraining" and getattr(self, name) is not None:
+                raise ValueError(f"a model of kind {self.kind!r} has no {name}")
         return self
 
 
@@ -186,6 +199,13 @@ def modules_of(header: Header) -> dict[str, nn.Module]:
         parts: dict[str, nn.Module] = {"encoder": encoder_of(header.encoder)}
         if header.decoder is not None:
             parts["decoder"] = EATDecoder(header.decoder, header.encoder.embed_dim)
+        if header.predictor is not None:
+            parts["predictor"] = LabelPredictor(header.predictor, header.encoder.embed_dim)
+        if header.random_projection is not None:
+            parts["random_projection"] = RandomProjection(header.random_projection)
+        if header.codebook is not None:
+            parts["projection"] = projection_to_codes(header.encoder.embed_dim, header.codebook)
+            parts["codebook"] = Codebook(header.codebook)
         if header.head is not None:
             parts["head"] = ClassificationHead(header.head, header.encoder.embed_dim)
     return parts

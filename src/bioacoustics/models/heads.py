@@ -13,6 +13,9 @@ from bioacoustics.models.features import Features
 PredictionMode = Literal["CLS_TOKEN", "MEAN_POOLING", "LIN_SOFTMAX", "MEAN_LOGITS"]
 
 
+SMALLEST_STD = 1e-3  # of a channel that says nothing, which is not to be blown up
+
+
 class HeadConfig(BaseModel, frozen=True, extra="forbid"):
     """Number of classes and how patches become logits.
 
@@ -24,6 +27,7 @@ class HeadConfig(BaseModel, frozen=True, extra="forbid"):
     prediction_mode: PredictionMode = "CLS_TOKEN"
     norm_eps: float = Field(default=1e-6, gt=0)  # the Hugging Face port of EAT has 1e-5
     dropout: float = Field(default=0.0, ge=0, lt=1)  # of each number that is pooled
+    hidden_dim: int | None = Field(default=None, gt=0)  # of a layer between pooling and logits; None: none
 
 
 class ClassificationHead(nn.Module):
@@ -35,7 +39,8 @@ class ClassificationHead(nn.Module):
         has_norm = config.prediction_mode != "MEAN_LOGITS"
         self.fc_norm = nn.LayerNorm(embed_dim, eps=config.norm_eps) if has_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(embed_dim, config.num_classes)
+        self.hidden = nn.Linear(embed_dim, config.hidden_dim) if config.hidden_dim else None
+        self.head = nn.Linear(config.hidden_dim or embed_dim, config.num_classes)
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
 
@@ -52,12 +57,32 @@ class ClassificationHead(nn.Module):
             case "LIN_SOFTMAX":
                 return linear_softmax(self._dropped(features).patches, features.is_padding)
 
+    @torch.no_grad()
+    def standardise(self, pooled: Float[Tensor, "clips dim"]) -> None:
+        """Let the norm give every channel mean 0 and deviation 1 over these clips.
+
+        Pooled features of different sounds differ little beside what they have in common: a new layer would
+        take thousands of updates to find the difference.
+        """
+        if not isinstance(self.fc_norm, nn.LayerNorm):
+            return
+        self.fc_norm.reset_parameters()
+        normed = self.fc_norm(pooled)
+        std = normed.std(dim=0, correction=0).clamp(min=SMALLEST_STD)
+        self.fc_norm.weight.copy_(1 / std)
+        self.fc_norm.bias.copy_(-normed.mean(dim=0) / std)
+
     def _dropped(self, features: Features) -> Features:
         return replace(features, patches=self.dropout(features.patches))
 
+    def represent(self, pooled: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch hidden"]:
+        """What the last layer sees of pooled features."""
+        normed: Tensor = self.fc_norm(pooled)
+        return normed if self.hidden is None else nn.functional.gelu(self.hidden(normed))
+
     def forward(self, features: Features) -> Float[Tensor, "batch classes"]:
         """Return one logit per class."""
-        logits: Tensor = self.head(self.fc_norm(self.pool(features)))
+        logits: Tensor = self.head(self.represent(self.pool(features)))
         return logits
 
 

@@ -54,6 +54,10 @@ _STEMS = (
     (f"{_BLOCK}.fc1", f"{_LAYER}.fc1"),
     (f"{_BLOCK}.fc2", f"{_LAYER}.fc2"),
     ("head.head", "predictor"),
+    ("projection.{}", "quantize_layer.{}"),
+    ("codebook.vectors", "quantize.embedding.weight"),
+    ("codebook.is_started", "quantize.embedding.initted"),
+    ("codebook.usage", "quantize.cluster_size"),
 )
 _FROM_THEIRS = [(pattern_of(theirs), ours) for ours, theirs in _STEMS]
 # How newer versions of PyTorch name the two halves of a normalised weight.
@@ -61,8 +65,10 @@ _NEW_NAMES = {
     "encoder.pos_conv.0.parametrizations.weight.original0": "encoder.pos_conv.0.weight_g",
     "encoder.pos_conv.0.parametrizations.weight.original1": "encoder.pos_conv.0.weight_v",
 }
-# What ESPnet keeps beside the weights to lengthen padding masks; features do not depend on it.
-_WITHOUT_USE = {"patch_embedding_pad.weight", "raw2fbank_pad.weight"}
+# What nothing depends on: weights by which ESPnet lengthens padding masks, and traces that the official
+# quantiser left of the start of its codebook.
+_TRACES = {"quantize.embedding.embed_avg": "vectors", "quantize.embedding.cluster_size": "usage"}
+_WITHOUT_USE = {"patch_embedding_pad.weight", "raw2fbank_pad.weight", *_TRACES}
 _ANCHOR = "patch_embedding.weight"
 
 
@@ -146,9 +152,9 @@ def write_beats(bundle: Bundle, path: Path) -> None:
         ValueError: if the official code cannot compute what this model computes.
         OSError: if it cannot be written.
     """
-    header = bundle.header
-    _check_writable(header)
-    source = header.source
+    _check_writable(bundle.header)
+    bundle = _without_pretraining(bundle)
+    header, source = bundle.header, bundle.header.source
     settings = source.settings if source is not None and source.layout == "beats" else {}
     sections = {name: from_json(value) for name, value in settings.items()}
     if source is not None and "cfg" in sections:
@@ -165,6 +171,8 @@ def write_beats(bundle: Bundle, path: Path) -> None:
             if not name.startswith(EXTRA)
             for theirs in _their_names(name, header)
         }
+        if header.codebook is not None:  # the official code does not load without them
+            model |= {theirs: bundle.weights[f"codebook.{ours}"].clone() for theirs, ours in _TRACES.items()}
     understood = header_of_beats(sections["cfg"], sections.get("label_dict"), bundle.weights)
     write_torch(sections | {"model": model} | carried_header(header, understood), path)
 
@@ -176,13 +184,22 @@ def _check_writable(header: Header) -> None:
         )
     if header.encoder.num_mels != 128:
         raise ValueError(f"the official BEATs code has 128 mel bands, this model {header.encoder.num_mels}")
-    if header.kind not in {"encoder", "classifier"}:
-        raise ValueError(f"the official BEATs layout has no place for a model of kind {header.kind!r}")
     if header.head is not None and header.head.prediction_mode != "MEAN_LOGITS":
         raise ValueError(
             "the official BEATs code classifies by MEAN_LOGITS, this model by "
             f"{header.head.prediction_mode}: fine-tune it with --prediction_mode MEAN_LOGITS"
         )
+
+
+def _without_pretraining(bundle: Bundle) -> Bundle:
+    """The encoder alone, where the bundle holds what only a pre-training needs."""
+    if bundle.header.kind != "pretraining":
+        return bundle
+    left = sorted({name.split(".")[0] for name in bundle.weights} - {"encoder"})
+    warnings.warn(f"this layout has no place for {', '.join(left)}: not carried along", stacklevel=3)
+    nothing = {"kind": "encoder", "predictor": None, "random_projection": None}
+    encoder = {name: weight for name, weight in bundle.weights.items() if name.startswith("encoder.")}
+    return seal(bundle.header.model_copy(update=nothing), encoder)
 
 
 def _sealed(
@@ -199,8 +216,6 @@ def _sealed(
 def _our_name(official: str, theirs: str) -> str:
     if official in _WITHOUT_USE:
         return EXTRA + official
-    if official.startswith("quantize"):
-        raise ValueError(f"weight {theirs}: this is a tokenizer of BEATs, not an encoder: use load_tokenizer")
     ours = translated(_NEW_NAMES.get(official, official), _FROM_THEIRS)
     if ours is None:
         raise ValueError(f"unknown weight {theirs}: no part of a BEATs model is called so")

@@ -9,6 +9,7 @@ from torch import Tensor
 from bioacoustics.audio.log_mel import LogMelConfig
 from bioacoustics.models.beats import BEATsConfig
 from bioacoustics.models.bundle import Header
+from bioacoustics.models.codebook import CodebookConfig
 from bioacoustics.models.heads import HeadConfig
 from bioacoustics.models.published_settings import default_labels
 
@@ -41,7 +42,7 @@ _ALIASES = {"gelu_fast": "gelu_accurate"}
 
 
 def header_of_beats(cfg: object, labels: object, weights: Mapping[str, Tensor]) -> Header:
-    """The header of a BEATs checkpoint, pre-trained or fine-tuned, whose weights already have our names.
+    """The header of a BEATs checkpoint of any kind, whose weights already have our names.
 
     Args:
         cfg: the official settings, or a configuration that is known already.
@@ -59,6 +60,10 @@ def header_of_beats(cfg: object, labels: object, weights: Mapping[str, Tensor]) 
         if settings.get(theirs) is not None
     }
     log_mel = LogMelConfig.beats(**statistics)
+    codes = weights.get("codebook.vectors")
+    if codes is not None and codes.ndim == 2:
+        codebook = CodebookConfig(num_codes=codes.shape[0], dim=codes.shape[1])
+        return Header(kind="tokenizer", encoder=config, log_mel=log_mel, codebook=codebook)
     bias = weights.get("head.head.bias")
     if bias is None and not settings.get("finetuned_model"):
         return Header(kind="encoder", encoder=config, log_mel=log_mel)
@@ -126,7 +131,11 @@ def beats_cfg(header: Header) -> dict[str, Any]:
     """The official cfg that describes this model."""
     assert isinstance(header.encoder, BEATsConfig)
     cfg = {theirs: getattr(header.encoder, ours) for ours, theirs, _ in _SETTINGS}
-    cfg["finetuned_model"] = header.head is not None
+    if header.codebook is not None:
+        del cfg["layer_wise_gradient_decay_ratio"]  # unknown to the official tokenizer
+        cfg["quant_n"], cfg["quant_dim"] = header.codebook.num_codes, header.codebook.dim
+    else:
+        cfg["finetuned_model"] = header.head is not None
     if header.head is not None:
         cfg["predictor_dropout"] = header.head.dropout
         cfg["predictor_class"] = header.head.num_classes

@@ -124,10 +124,11 @@ def _read_folder(folder: Path) -> Bundle:
 def _read_file(path: Path) -> Bundle:
     with path.open("rb") as file:
         start = file.read(9)
+    # The header, which is JSON, comes after its length. That may begin like a pickle.
+    if start[8:] == b"{" and int.from_bytes(start[:8], "little") <= path.stat().st_size:
+        return _read_safetensors(path)
     if start[:1] == b"\x80" or start[:2] == b"PK":
         return _read_pickled(path)
-    if start[8:] == b"{":  # after the length of the header, which is JSON
-        return _read_safetensors(path)
     if not start:
         raise ValueError("the file is empty")
     raise ValueError(
@@ -192,7 +193,7 @@ def _own_bundle(header_text: str, weights: Mapping[str, Any]) -> Bundle:
 
 def build_encoder(bundle: Bundle) -> AudioEncoder:
     """The encoder of a bundle, on the CPU, in float32 and eval mode; of a pre-training the student."""
-    encoder = _built(bundle, "encoder")
+    encoder = build_part(bundle, "encoder")
     assert isinstance(encoder, Encoder)
     return AudioEncoder(bundle.header.log_mel, encoder).eval()
 
@@ -201,7 +202,7 @@ def build_teacher(bundle: Bundle) -> EATEncoder | None:
     """The teacher of EAT's pre-training, if the bundle has one; otherwise like `build_encoder`."""
     if not _part(bundle, "teacher"):
         return None
-    teacher = _built(bundle, "encoder", weights_of="teacher")
+    teacher = build_part(bundle, "encoder", filled_from="teacher")
     assert isinstance(teacher, EATEncoder)
     return teacher
 
@@ -210,7 +211,7 @@ def build_decoder(bundle: Bundle) -> EATDecoder | None:
     """The decoder of EAT's pre-training, if the bundle has one; otherwise like `build_encoder`."""
     if bundle.header.decoder is None:
         return None
-    decoder = _built(bundle, "decoder")
+    decoder = build_part(bundle, "decoder")
     assert isinstance(decoder, EATDecoder)
     return decoder
 
@@ -219,7 +220,7 @@ def build_classifier(bundle: Bundle) -> AudioClassifier:
     """The classifier of a bundle of that kind; otherwise like `build_encoder`."""
     header = bundle.header
     assert header.multi_label is not None
-    head = _built(bundle, "head")
+    head = build_part(bundle, "head")
     assert isinstance(head, ClassificationHead)
     return AudioClassifier(
         build_encoder(bundle),
@@ -234,7 +235,7 @@ def bundle_of_encoder(encoder: AudioEncoder) -> Bundle:
     """A bundle of an encoder alone, a copy of its present weights."""
     return seal(
         Header(kind="encoder", encoder=encoder.config, log_mel=encoder.front_end.config),
-        _weights_of(encoder=encoder.encoder),
+        weights_of(encoder=encoder.encoder),
     )
 
 
@@ -252,7 +253,7 @@ def bundle_of_classifier(
         target_length=classifier.target_length,
         calibration=calibration,
     )
-    return seal(header, _weights_of(encoder=classifier.encoder.encoder, head=classifier.head))
+    return seal(header, weights_of(encoder=classifier.encoder.encoder, head=classifier.head))
 
 
 def bundle_of_pretraining(encoder: AudioEncoder, decoder: EATDecoder, teacher: EATEncoder) -> Bundle:
@@ -263,13 +264,13 @@ def bundle_of_pretraining(encoder: AudioEncoder, decoder: EATDecoder, teacher: E
         log_mel=encoder.front_end.config,
         decoder=decoder.config,
     )
-    return seal(header, _weights_of(encoder=encoder.encoder, decoder=decoder, teacher=teacher))
+    return seal(header, weights_of(encoder=encoder.encoder, decoder=decoder, teacher=teacher))
 
 
-def _built(bundle: Bundle, part: str, *, weights_of: str | None = None) -> nn.Module:
+def build_part(bundle: Bundle, part: str, *, filled_from: str | None = None) -> nn.Module:
     """One part of the model, with its own weights or those of another part of the same shape."""
     module = modules_of(bundle.header)[part]
-    weights = _part(bundle, weights_of or part)
+    weights = _part(bundle, filled_from or part)
     copies = {name: weight.to(torch.float32, copy=True) for name, weight in weights.items()}
     module.load_state_dict(copies, strict=True, assign=True)
     return module.eval()
@@ -284,7 +285,8 @@ def _part(bundle: Bundle, part: str) -> dict[str, Tensor]:
     }
 
 
-def _weights_of(**parts: nn.Module) -> dict[str, Tensor]:
+def weights_of(**parts: nn.Module) -> dict[str, Tensor]:
+    """The weights of some parts, named as in a bundle."""
     return {
         f"{part}.{name}": weight
         for part, module in parts.items()

@@ -81,13 +81,20 @@ class Classification(Objective):
         """Loss of clips that are already spectrograms, with targets that may be mixed."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freezes_encoder):
             features = self.classifier.encoder.features(log_mel, num_frames)
-        logits = self.classifier.head(features)
-        with torch.autocast(log_mel.device.type, enabled=False):
-            errors = self._errors(logits.float(), self._smoothed(targets))
+        return self.losses_of_logits(self.classifier.head(features), targets)
+
+    def losses_of_logits(
+        self, logits: Float[Tensor, "batch classes"], targets: Float[Tensor, "batch classes"]
+    ) -> Losses:
+        """Loss of what the head said; a class of which a clip's target is NaN, not known, does not count."""
+        is_known = targets.isfinite()
+        targets = targets.nan_to_num()
+        with torch.autocast(logits.device.type, enabled=False):
+            errors = self._errors(logits.float(), self._smoothed(targets)) * is_known
         by_positives = self.config.normaliser == "positives"
         # Without any positive the sum still has to count: as much as one label.
         weight = targets.sum().clamp(min=1) if by_positives else targets.new_full((), len(targets))
-        total = errors.sum() / weight
+        total = errors.sum() / weight.clamp(min=1)
         return Losses(total=total, weight=weight, terms={"loss": total.detach()})
 
     def _inputs(

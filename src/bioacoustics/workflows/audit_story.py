@@ -1,7 +1,5 @@
 """Audit story: everything that an audit found out, and the tables that keep it."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,10 +12,8 @@ from bioacoustics.audio.recordings import Scan, UnreadableFile
 from bioacoustics.audio.sound_checks import Fault, SoundCheck
 from bioacoustics.data.deployments import Placement, sites_of
 from bioacoustics.data.timelines import Effort, Flag, Gap
-from bioacoustics.models.writing import atomic_write
+from bioacoustics.formats.tables import Cell, write_rows
 from bioacoustics.workflows.estimates import Estimate
-
-Cell = str | int | float | None
 
 FILE_COLUMNS = (
     *("file", "site", "recorder", "start_time", "end_time", "time_source", "duration_s", "sample_rate_hz"),
@@ -103,7 +99,7 @@ class AuditStory:
         paths = []
         for name, (columns, rows) in tables.items():
             path = report.with_name(f"{report.stem}.{name}.csv")
-            _write_csv(path, columns, rows)
+            write_rows(path, columns, rows)
             paths.append(path)
         return paths
 
@@ -153,12 +149,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    with atomic_write(path) as file:
-        file.write(text.getvalue().encode())

@@ -159,7 +159,13 @@ def finetune(config: FinetuneConfig, console: Console) -> Outcome:
         counts = clips.targets[list(clips.split.train)].sum(axis=0)
         about = HeldOut(validation=validation, names=names, groups=groups, num_training_clips=counts)
         assess(
-            config.save_dir, objective, about, DataConfig(batch_size=config.batch_size), accelerator, quiet
+            config.save_dir,
+            objective,
+            objective.classifier,
+            about,
+            DataConfig(batch_size=config.batch_size),
+            accelerator,
+            quiet,
         )
     return clips.outcome
 
