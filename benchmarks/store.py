@@ -1,4 +1,4 @@
-"""How fast is the store? Rows in, exact and filtered search beside numpy, the index; prints a table and a JSON.
+"""How fast does the store take rows in, and find them, beside numpy? Prints one table and writes one JSON.
 
 Run: python benchmarks/store.py [--rows 1000000] [store.json]; a million windows take about 0.5 GB of disk.
 """
@@ -99,7 +99,7 @@ def _rows(vectors: np.ndarray, first: int, stop: int) -> pa.Table:
         "start_time": text,
         "start_utc": pa.nulls(len(numbers), pa.timestamp("us", tz="UTC")),
         "second_of_day": seconds.astype(np.int32),
-        **dict.fromkeys(("findings", "model", "front_end", "audio"), text),
+        **dict.fromkeys(("time_source", "findings", "model", "front_end", "audio"), text),
         "vector": pa.FixedSizeListArray.from_arrays(vectors[first:stop].reshape(-1), DIM),
     }
     return pa.Table.from_pydict(columns, schema=windows_schema(DIM))

@@ -27,6 +27,7 @@ def window_rows(num_rows: int, *, recording: str = "r0", site: str = "north", se
                 "start_s": 5.0 * i,
                 "end_s": 5.0 * i + 5,
                 "start_time": moment.isoformat(),
+                "time_source": "name",
                 "start_utc": moment,
                 "second_of_day": moment.hour * 3600 + moment.minute * 60 + moment.second,
                 "findings": "",

@@ -86,8 +86,8 @@ def test_batches_threads_and_neighbours_change_nothing(
 def test_csv_and_parquet_hold_the_same(tmp_path: Path, small_model: Path, clips: Path) -> None:
     as_csv, _ = run(tmp_path / "out.CSV", small_model, clips)
     as_parquet, _ = run(tmp_path / "out.parquet", small_model, clips)
-    about = ["channel", "site", "start_time", "model", "front_end", "audio"]
-    assert list(as_csv.columns[:11]) == ["file", "start_s", "end_s", "findings", *about, "e0"]
+    about = ["channel", "site", "start_time", "time_source", "model", "front_end", "audio"]
+    assert list(as_csv.columns[:12]) == ["file", "start_s", "end_s", "findings", *about, "e0"]
     assert list(as_csv["file"]) == list(as_parquet["file"])
     np.testing.assert_allclose(vectors(as_csv), vectors(as_parquet), rtol=1e-6)
 

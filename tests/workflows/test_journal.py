@@ -106,6 +106,7 @@ def test_rows_tell_true_times_sites_and_fingerprints(tmp_path: Path, small_model
         "2026-03-01T22:00:00.000-05:00", "2026-03-02T04:00:00.000-05:00", "2026-03-02T04:00:00.500-05:00"
     ]  # fmt: skip
     assert set(frame["site"]) == {"Río Norte"}
+    assert set(frame["time_source"]) == {"name"}
     assert set(frame["model"]) == {read_bundle(small_model).header.fingerprint[:16]}
     assert frame["audio"].nunique() == 2
     assert frame["front_end"].nunique() == 1

@@ -53,7 +53,7 @@ def test_one_row_for_each_clip_and_one_column_for_each_label(
     frame, outcome = run(tmp_path / "out.csv", single_label_model, clips)
     assert list(frame.columns) == [
         *("file", "duration_s", "predicted", "probability", *COLUMNS),
-        *("channel", "site", "start_time", "model", "front_end", "audio"),
+        *("channel", "site", "start_time", "time_source", "model", "front_end", "audio"),
     ]
     assert list(frame["file"]) == ["a.wav", "b.wav", "c.flac", "sub [1]/d.wav", "sub [1]/e.wav"]
     assert list(frame["duration_s"].round(3)) == [0.5, 2.5, 0.05, 1.1, 0.5]

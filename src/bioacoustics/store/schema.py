@@ -14,8 +14,9 @@ PLACE = (
     ("start_s", pa.float64()),  # true seconds from the start of the recording
     ("end_s", pa.float64()),
     ("start_time", pa.string()),  # ISO 8601, with the zone where it is known; empty where no time is known
+    ("time_source", pa.string()),  # how it is known: header, guano, name, or as a guess file_time
     ("start_utc", pa.timestamp("us", tz="UTC")),  # null where no zone is known
-    ("second_of_day", pa.int32()),  # by the recorder's clock, for searching by time of day
+    ("second_of_day", pa.int32()),  # by the recorder's clock; null where the time is a guess
     ("findings", pa.string()),  # what was noticed, such as "clipped dc"
     ("model", pa.string()),  # fingerprints
     ("front_end", pa.string()),

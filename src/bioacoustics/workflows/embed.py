@@ -123,6 +123,7 @@ WINDOW_COLUMNS = (
     ("channel", pa.string()),
     ("site", pa.string()),
     ("start_time", pa.string()),
+    ("time_source", pa.string()),
     ("model", pa.string()),
     ("front_end", pa.string()),
     ("audio", pa.string()),
@@ -141,7 +142,7 @@ def window_columns(
     return {
         **{
             name: [place[name] for place in places]
-            for name in ("file", "start_s", "end_s", "site", "start_time", "audio")
+            for name in ("file", "start_s", "end_s", "site", "start_time", "time_source", "audio")
         },
         "findings": windows["findings"],
         "channel": [channel_name(channel)] * num_rows,

@@ -152,6 +152,7 @@ class PredictionRows:
                 "channel": [channel_name(channel)],
                 "site": [source.placement.site],
                 "start_time": [source.placement.iso_time(0.0)],
+                "time_source": [source.placement.source.value],
                 "model": [self._settings.model_id],
                 "front_end": [self._settings.front_end_id],
                 "audio": [source.audio],

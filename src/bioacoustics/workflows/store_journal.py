@@ -192,6 +192,7 @@ def place_columns(source: Source, start_s: float, end_s: float) -> dict[str, Any
         "start_s": start_s,
         "end_s": min(end_s, source.recording.duration_s),
         "start_time": source.placement.iso_time(start_s),
+        "time_source": source.placement.source.value,
         "start_utc": moment.astimezone(UTC) if moment and has_zone else None,
         "second_of_day": clock.hour * 3600 + clock.minute * 60 + clock.second if clock else None,
         "audio": source.audio,
