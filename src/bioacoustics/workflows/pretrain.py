@@ -36,6 +36,7 @@ from bioacoustics.training.optimizer import OptimizerConfig
 from bioacoustics.training.validation import Validation
 from bioacoustics.workflows.capacity import pretraining_bytes_per_clip
 from bioacoustics.workflows.normalisation import measured_normalisation
+from bioacoustics.workflows.recipe import SMALL_HOURS, Recipe, RecipeName, recipe_of
 from bioacoustics.workflows.survey import Outcome, survey
 from bioacoustics.workflows.training_flags import TrainingFlags
 
@@ -54,8 +55,15 @@ class PretrainConfig(TrainingFlags, frozen=True, extra="forbid"):
         description="published or own checkpoint to continue from; without it weights are random",
     )
     model_size: Size = Field(default="base", description="size of a new model")
-    target_length: int = Field(
-        default=1024, ge=16, description="window length in log-mel frames of 10 ms; a multiple of 16"
+    recipe: RecipeName = Field(
+        default="auto",
+        description="defaults of the flags below: published (EAT base) or small; auto takes small for a new "
+        f"model on less than {SMALL_HOURS:g} hours",
+    )
+    target_length: int | None = Field(
+        default=None,
+        ge=16,
+        description="window length in log-mel frames of 10 ms; a multiple of 16 [default: 1024; small: 256]",
     )
     num_updates: int | None = Field(
         default=None,
@@ -63,17 +71,23 @@ class PretrainConfig(TrainingFlags, frozen=True, extra="forbid"):
         description=f"updates of the whole run [default: {DEFAULT_PASSES} passes, "
         f"{FEWEST_UPDATES} to {PUBLISHED_UPDATES}]",
     )
-    learning_rate: float = Field(default=5e-4, gt=0, description="peak learning rate")
+    learning_rate: float | None = Field(
+        default=None, gt=0, description="peak learning rate [default: 5e-4; small: 1e-3]"
+    )
     warmup_updates: int | None = Field(default=None, ge=0, description="[default: 13 % of the updates]")
     mask_ratio: float = Field(
         default=0.8, gt=0, lt=1, description="share of the patches hidden from the student"
     )
-    num_clones: int = Field(default=16, ge=1, description="masked copies of each window in an update")
-    ema_decay: float = Field(default=0.9998, gt=0, lt=1, description="how slowly the teacher follows")
-    utterance_weight: float = Field(
-        default=192.0,
+    num_clones: int | None = Field(
+        default=None, ge=1, description="masked copies of each window in an update [default: 16; small: 4]"
+    )
+    ema_decay: float | None = Field(
+        default=None, gt=0, lt=1, description="how slowly the teacher follows [default: 0.9998; small: 0.99]"
+    )
+    utterance_weight: float | None = Field(
+        default=None,
         ge=0,
-        description="weight of the clip loss beside the patch loss (192 is published; 1 suits short runs)",
+        description="weight of the clip loss beside the patch loss [default: 192; small: 0]",
     )
     normalisation: Literal["audioset", "measured"] = Field(
         default="audioset", description="mean and deviation of the log-mel: AudioSet's, or of your recordings"
@@ -105,15 +119,18 @@ def pretrain(config: PretrainConfig, console: Console) -> Outcome:
     outcome = Outcome(unusable=list(scan.unreadable))
     outcome.show(quiet)
     training, held_out = split_recordings(scan.recordings, config.validation_share)
-    objective = _objective(config, training, quiet)
-    windows = _windows(config, objective, training, jitters=True)
-    held_out_windows = _windows(config, objective, held_out, jitters=False)
-    training_config = _training_config(config, objective, len(windows), accelerator)
+    recipe = recipe_of(config.recipe, scan.recordings, is_new=config.model_path is None).with_flags(config)
+    objective = _objective(config, recipe, training, quiet)
+    windows = _windows(config, recipe, objective, training, jitters=True)
+    held_out_windows = _windows(config, recipe, objective, held_out, jitters=False)
+    training_config = _training_config(config, recipe, objective, len(windows), accelerator)
     rows = training_config.data.rows_per_update(accelerator.num_processes)
     num_updates = training_config.optimizer.num_updates
+    num_passes = num_updates * rows / len(windows)
     quiet.print(
-        f"{len(windows)} windows of {config.target_length / 100:g} s to learn from, {len(held_out_windows)} "
-        f"held out; {num_updates} updates of {rows} windows ({num_updates * rows / len(windows):.1f} passes)",
+        f"recipe {recipe.name}: {len(windows)} windows of {recipe.target_length / 100:g} s to learn from, "
+        f"{len(held_out_windows)} held out; {num_updates} updates of {rows} windows ({num_passes:.1f} "
+        "passes)",
         highlight=False,
         soft_wrap=True,
     )
@@ -170,16 +187,20 @@ def _hashed(name: str) -> float:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
 
 
-def _objective(config: PretrainConfig, recordings: Sequence[Recording], console: Console) -> MaskedLatent:
+def _objective(
+    config: PretrainConfig, recipe: Recipe, recordings: Sequence[Recording], console: Console
+) -> MaskedLatent:
     encoder, decoder, teacher = _models(config, recordings, console)
     encoder.encoder.activation_checkpointing = config.activation_checkpointing
     masked_latent = MaskedLatentConfig(
-        target_length=config.target_length,
-        num_clones=config.num_clones,
+        target_length=recipe.target_length,
+        num_clones=recipe.num_clones,
         mask=MaskConfig(mask_ratio=config.mask_ratio),
-        utterance_weight=config.utterance_weight,
-        ema_decay=config.ema_decay,
-        ema_end_decay=max(config.ema_decay, 0.99999),
+        removes_position=recipe.removes_position,
+        utterance_weight=recipe.utterance_weight,
+        ema_decay=recipe.ema_decay,
+        ema_end_decay=recipe.ema_end_decay,
+        ema_anneal_updates=recipe.ema_anneal_updates,
     )
     return MaskedLatent(encoder, decoder, masked_latent, seed=config.seed, teacher=teacher)
 
@@ -223,12 +244,17 @@ def _decoder_for(encoder: EATConfig) -> DecoderConfig:
 
 
 def _windows(
-    config: PretrainConfig, objective: MaskedLatent, recordings: Sequence[Recording], *, jitters: bool
+    config: PretrainConfig,
+    recipe: Recipe,
+    objective: MaskedLatent,
+    recordings: Sequence[Recording],
+    *,
+    jitters: bool,
 ) -> SegmentWindows:
     front_end = objective.encoder.front_end.config
     # The last frame reaches beyond the window's nominal length; with it there is nothing to pad.
-    window_s = front_end.num_samples(config.target_length) / front_end.sample_rate_hz
-    stride_s = config.target_length * front_end.frame_shift / front_end.sample_rate_hz
+    window_s = front_end.num_samples(recipe.target_length) / front_end.sample_rate_hz
+    stride_s = recipe.target_length * front_end.frame_shift / front_end.sample_rate_hz
     index = SegmentIndex(recordings, SegmentConfig(window_s=window_s, stride_s=stride_s))
     return SegmentWindows(
         index,
@@ -240,16 +266,20 @@ def _windows(
 
 
 def _training_config(
-    config: PretrainConfig, objective: MaskedLatent, num_windows: int, accelerator: Accelerator
+    config: PretrainConfig,
+    recipe: Recipe,
+    objective: MaskedLatent,
+    num_windows: int,
+    accelerator: Accelerator,
 ) -> TrainingConfig:
-    needed = pretraining_bytes_per_clip(objective, config.target_length)
+    needed = pretraining_bytes_per_clip(objective, recipe.target_length)
     rows_per_update = config.rows_per_update(accelerator.num_processes)
     num_updates = config.num_updates or min(
         max(FEWEST_UPDATES, DEFAULT_PASSES * num_windows // rows_per_update), PUBLISHED_UPDATES
     )
     return TrainingConfig(
         optimizer=OptimizerConfig(
-            num_updates=num_updates, learning_rate=config.learning_rate, warmup_updates=config.warmup_updates
+            num_updates=num_updates, learning_rate=recipe.learning_rate, warmup_updates=config.warmup_updates
         ),
         data=config.data_config(needed, objective, accelerator, config.save_dir),
         loop=config.loop_config(
