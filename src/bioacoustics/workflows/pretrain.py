@@ -6,7 +6,7 @@ from bioacoustics.training.acceleration import accelerator_of
 from bioacoustics.workflows.pretrain_beats import pretrain_beats
 from bioacoustics.workflows.pretrain_eat import pretrain_eat
 from bioacoustics.workflows.pretraining import material_of
-from bioacoustics.workflows.pretraining_flags import PretrainConfig
+from bioacoustics.workflows.pretraining_flags import PretrainConfig, SettledConfig
 from bioacoustics.workflows.survey import Outcome
 
 __all__ = ["PretrainConfig", "pretrain"]
@@ -19,11 +19,13 @@ def pretrain(config: PretrainConfig, console: Console) -> Outcome:
     was interrupted, and then ends with the same result.
     """
     material = material_of(config, accelerator_of(config.device, config.precision), console)
-    match config.model:
+    settled = SettledConfig.of(config, [*material.training, *material.held_out])
+    material.console.print(f"recipe: {settled.settings.name}", highlight=False)
+    match settled.model:
         case "eat":
-            pretrain_eat(config, material)
+            pretrain_eat(settled, material)
         case "beats":
-            pretrain_beats(config, material)
+            pretrain_beats(settled, material)
     material.console.print(
         f"{config.save_dir / 'checkpoint_best.pt'}: ready for `bioacoustics finetune` and `embed`",
         markup=False,
