@@ -21,8 +21,8 @@ BYTES_PER_FLOAT = 4
 FLOATS_KEPT_PER_TOKEN = 16
 # The same of a decoder layer: input, convolution, norm, activation and sum.
 FLOATS_KEPT_PER_PATCH = 5
-# The same of an attention that learns a bias, for each pair of tokens of each head.
-FLOATS_KEPT_PER_PAIR = 4
+# The same of an attention that learns a bias, for each pair of tokens of each head; with dropout twice that.
+FLOATS_KEPT_PER_PAIR = 2
 # Logits, their logarithms and gradients.
 FLOATS_KEPT_PER_LOGIT = 4
 SHARE_OF_FREE_MEMORY = 0.6
@@ -105,5 +105,6 @@ def _rows_of_earlier_start(save_dir: Path, batch_size: int) -> int | None:
 def _encoder_floats(encoder: EATConfig | RelativeTransformerConfig, num_patches: int) -> int:
     floats = encoder.depth * (num_patches + 1) * encoder.embed_dim * FLOATS_KEPT_PER_TOKEN
     if isinstance(encoder, RelativeTransformerConfig) and encoder.relative_bias:
-        floats += encoder.depth * encoder.num_heads * num_patches**2 * FLOATS_KEPT_PER_PAIR
+        kept_per_pair = FLOATS_KEPT_PER_PAIR * (2 if encoder.attention_dropout else 1)
+        floats += encoder.depth * encoder.num_heads * num_patches**2 * kept_per_pair
     return floats
