@@ -294,3 +294,46 @@ def test_threads_do_not_disturb_each_other(tmp_path: Path) -> None:
 
 def _equal(one: Reading, other: Reading) -> bool:
     return np.array_equal(one.samples, other.samples) and one.findings == other.findings
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "opus"])
+def test_a_stream_that_begins_later_gives_the_same_windows(tmp_path: Path, suffix: str) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 6 * 48000)
+    options = {"format": "OGG", "subtype": "OPUS"} if suffix == "opus" else {}
+    soundfile.write(tmp_path / f"a.{suffix}", noise, 48000, **options)
+    recording = read_header(tmp_path / f"a.{suffix}", tmp_path)
+    config = SegmentConfig(window_s=1.0, stride_s=0.7)
+    everything = list(stream_segments(recording, config, RATE_HZ))
+    for first in (1, 5, len(everything)):
+        later = list(stream_segments(recording, config, RATE_HZ, first=first))
+        assert [segment for segment, _ in later] == [segment for segment, _ in everything[first:]]
+        for (_, ours), (_, theirs) in zip(later, everything[first:], strict=True):
+            np.testing.assert_allclose(ours.samples, theirs.samples, atol=2e-6)
+
+
+def test_a_recording_beyond_four_gigabytes_is_read_to_its_end(tmp_path: Path) -> None:
+    """RF64, 5 GB of mostly silence that takes no room on disks that know holes; its last second is noise."""
+    rate_hz, num_channels, num_bytes = 96_000, 8, 5 * 2**30
+    frame_bytes = 2 * num_channels
+    num_bytes -= num_bytes % frame_bytes
+    noise = np.random.default_rng(0).integers(-9000, 9000, (rate_hz, num_channels), dtype=np.int16)
+    path = tmp_path / "long.wav"
+    with path.open("wb") as file:
+        sizes = struct.pack("<QQQI", num_bytes + 72, num_bytes, num_bytes // frame_bytes, 0)
+        file.write(b"RF64\xff\xff\xff\xffWAVEds64" + struct.pack("<I", 28) + sizes)
+        form = struct.pack("<HHIIHH", 1, num_channels, rate_hz, rate_hz * frame_bytes, frame_bytes, 16)
+        file.write(b"fmt " + struct.pack("<I", 16) + form + b"data\xff\xff\xff\xff")
+        begin = file.tell()
+        file.truncate(begin + num_bytes)
+        file.seek(begin + num_bytes - noise.nbytes)
+        file.write(noise.tobytes())
+    if path.stat().st_blocks * 512 > 2**30:
+        path.unlink()
+        pytest.skip("this file system knows no holes")
+    recording = read_header(path, tmp_path)
+    assert recording.num_samples == num_bytes // frame_bytes
+    config = SegmentConfig(window_s=1.0, edge="shift")
+    num_windows = len(cut(recording, config))
+    (segment, reading), *_ = stream_segments(recording, config, rate_hz, 3, first=num_windows - 1)
+    assert segment.end_s == pytest.approx(recording.duration_s)
+    np.testing.assert_allclose(reading.samples[-rate_hz + 1 :], noise[1:, 3] / 32768, atol=1e-6)

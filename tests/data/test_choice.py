@@ -56,14 +56,10 @@ def test_a_listed_file_that_is_not_there_is_unusable(card: Path) -> None:
 def test_what_means_nothing_is_refused(card: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no file fits this pattern"):
         choose(card / "*.mp3")
-    with pytest.raises(
-        FileNotFoundError, match="there is no such file or folder; give a recording, a folder"
-    ):
+    with pytest.raises(FileNotFoundError, match="there is no such file or folder; give a recording"):
         choose(card / "gone")
     (card / "list.csv").write_text("name,label\na.wav,x\n")
-    with pytest.raises(
-        ValueError, match="the columns are name, label, but one must be filename, file or path"
-    ):
+    with pytest.raises(ValueError, match="the columns are name, label, but one must be"):
         choose(card / "list.csv")
     (card / "list.csv").write_text("filename\n")
     with pytest.raises(ValueError, match="its column filename names no file"):

@@ -116,3 +116,27 @@ def test_page_is_written_whole_in_utf8(page, tmp_path):
 def test_rows_of_another_length_are_our_own_mistake():
     with pytest.raises(AssertionError, match="every row has a cell"):
         Page("x").table(("a", "b"), [("1",)])
+
+
+def test_sounds_stand_in_one_grid_and_play_from_within_the_page():
+    page = Page("Finds")
+    page.sound(
+        "1. <owl>.wav",
+        "south & north",
+        png=per_class_bars(["a"], np.array([0.5]), name="recall"),
+        mp3=b"\xff\xfb sound",
+    )
+    page.sound("2. gone.wav", "it is not there any more")
+    page.paragraph("between")
+    page.sound("3. wren.wav", "", mp3=b"\xff\xfb more")
+    read = Reader(page.html())
+    assert read.tags.count("audio") == 2
+    assert [value for tag, name, value in read.attributes if (tag, name) == ("div", "class")] == [
+        "sounds"
+    ] * 2
+    sources = [value for tag, name, value in read.attributes if (tag, name) == ("audio", "src")]
+    assert all(source.startswith("data:audio/mpeg;base64,") for source in sources)
+    assert "1. <owl>.wav" in read.text
+    assert "south & north" in read.text
+    policy = next(value for tag, name, value in read.attributes if value and "default-src" in value)
+    assert "media-src data:" in policy

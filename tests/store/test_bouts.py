@@ -10,11 +10,15 @@ from bioacoustics.store.nearest import Hits
 def hits_of(places: list[tuple[str, str, float]], vectors: np.ndarray | None = None) -> Hits:
     """Hits from best to worst, each 2 s long: (recording, channel, start)."""
     rows = [
-        {"recording": recording, "channel": channel, "start_s": start_s, "end_s": start_s + 2}
+        {"recording": recording, "channel": channel, "start_s": float(start_s), "end_s": start_s + 2.0}
         for recording, channel, start_s in places
     ]
     scores = np.linspace(1, 0.5, len(places), dtype=np.float32)
-    return Hits(pa.Table.from_pylist(rows), scores, np.eye(len(places)) if vectors is None else vectors)
+    return Hits(
+        pa.Table.from_pylist(rows),
+        scores,
+        np.eye(len(places), dtype=np.float32) if vectors is None else vectors,
+    )
 
 
 def test_hits_near_a_better_one_belong_to_its_bout() -> None:

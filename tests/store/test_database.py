@@ -90,7 +90,7 @@ def test_other_programs_open_it_in_a_line(store: Store) -> None:
     windows = lancedb.connect(store.location).open_table("windows")
     assert len(windows.to_pandas()) == 400
     assert windows.to_polars().select(pl.len()).collect().item() == 400
-    arrow = windows.to_arrow()
+    arrow = windows.to_arrow().drop_columns("vector")  # DuckDB knows no half precision
     rows = duckdb.sql("SELECT site, count(*) FROM arrow GROUP BY site ORDER BY site").fetchall()
     assert arrow.num_rows == 400
     assert rows == [("it's south", 200), ("north", 200)]

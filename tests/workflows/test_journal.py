@@ -57,13 +57,9 @@ def test_other_settings_and_models_are_refused_with_what_differs(
 ) -> None:
     output = tmp_path / name
     run(output, small_model, cards)
-    with pytest.raises(
-        ValueError, match=r"must not be mixed:\n  edge: keep there, drop now\n  stride_s: 0.5 there"
-    ):
+    with pytest.raises(ValueError, match=r"mixed:\n  edge: keep there, drop now\n  stride_s: 0.5 there"):
         run(output, small_model, cards, stride_s=0.25, edge="drop")
-    with pytest.raises(
-        ValueError, match=r"model: [0-9a-f]{8}… \(.*small.pt\) there, [0-9a-f]{8}… .*several.pt"
-    ):
+    with pytest.raises(ValueError, match=r"model: [0-9a-f]{8}… \(.*small.pt\) there, .*several.pt"):
         run(output, multi_label_model, cards)
     run(output, multi_label_model, cards, overwrite=True)
     with pytest.raises(ValueError, match="must not be mixed"):

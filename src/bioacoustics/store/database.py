@@ -38,8 +38,9 @@ class Store:
             FileNotFoundError: there is none at `location`.
             ValueError: it was made by a newer version.
         """
-        store = cls(fspath(location), _connected(location))
-        if "about" not in store.names():
+        is_there = "://" in fspath(location) or Path(location).is_dir()  # to connect would make a folder
+        store = cls(fspath(location), _connected(location)) if is_there else None
+        if store is None or "about" not in store.names():
             raise FileNotFoundError(
                 f"{location}: there is no store; make one with: bioacoustics embed --output {location} ..."
             )

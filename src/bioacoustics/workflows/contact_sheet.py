@@ -94,7 +94,9 @@ class ContactSheet:
 
     def _add(self, page: Page, folder: Path, find: Find) -> None:
         title = f"{find.rank}. {find.score:.3f} · {Path(find.file).name} · {find.start_s:.2f} s"
-        about = [find.start_time, find.site, find.findings, self._say("windows").format(find.bout_windows)]
+        about = [find.start_time, find.site, find.findings]
+        if find.bout_windows > 1:
+            about.append(self._say("windows").format(find.bout_windows))
         if self._expansion != 1:
             about.append(self._say("slowed").format(self._expansion))
         recording = self.recording_of(find)

@@ -180,7 +180,7 @@ def table_of(hits: Hits, bouts: list[Bout]) -> pa.Table:
 def _write(config: SearchConfig, rows: pa.Table) -> None:
     if config.output is not None:
         with TableWriter(config.output, TABLE) as table:
-            table.write({name: rows[name] for name in TABLE.names})
+            table.write({name: rows[name].to_pylist() for name in TABLE.names})
     elif config.raven is None and config.audacity is None and config.clips is None:
         print(rows.to_pandas().to_csv(index=False), end="")
 

@@ -184,6 +184,8 @@ def place_columns(source: Source, start_s: float, end_s: float) -> dict[str, Any
     """Where and when a window lies: what tables and stores say alike."""
     moment = source.placement.when(start_s)
     has_zone = moment is not None and moment.tzinfo is not None
+    # The time of a file that was copied is no time to search by.
+    clock = None if source.placement.origin.is_guess else moment
     return {
         "file": source.recording.relative_path,
         "site": source.placement.site,
@@ -191,6 +193,6 @@ def place_columns(source: Source, start_s: float, end_s: float) -> dict[str, Any
         "end_s": min(end_s, source.recording.duration_s),
         "start_time": source.placement.iso_time(start_s),
         "start_utc": moment.astimezone(UTC) if moment and has_zone else None,
-        "second_of_day": moment.hour * 3600 + moment.minute * 60 + moment.second if moment else None,
+        "second_of_day": clock.hour * 3600 + clock.minute * 60 + clock.second if clock else None,
         "audio": source.audio,
     }
