@@ -1,4 +1,4 @@
-"""Token distillation: codes move alike however rows are shared out, and only in training; tiny models learn."""
+"""Token distillation: codes move alike however rows are shared out, and only in training; models learn."""
 
 import copy
 import os

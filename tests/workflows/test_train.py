@@ -16,9 +16,9 @@ from bioacoustics.data.splits import group_of
 from bioacoustics.data.synthesis import SyntheticDataset
 from bioacoustics.models.saved import load_classifier, load_encoder, read_bundle
 from bioacoustics.training.metrics import read_metrics
+from bioacoustics.workflows.conclusion import SUSPICIOUS
 from bioacoustics.workflows.survey import Outcome
 from bioacoustics.workflows.train import TrainConfig, train
-from bioacoustics.workflows.verdict import SUSPICIOUS
 
 SMALL_RUN = {
     "segment_duration": 1.0,

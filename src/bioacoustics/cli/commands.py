@@ -16,13 +16,19 @@ from bioacoustics import __version__
 from bioacoustics.cli.flags import command_of, explain
 from bioacoustics.cli.launch import Machine, note_on_lone_process, plan_launch, run_plan
 from bioacoustics.cli.processes import die_with_parent
+from bioacoustics.workflows.adapt import AdaptConfig, adapt
+from bioacoustics.workflows.audit import AuditConfig, audit
+from bioacoustics.workflows.clips import ClipsConfig, clips
 from bioacoustics.workflows.convert import ConvertConfig, convert
 from bioacoustics.workflows.demo import DemoConfig, demo
 from bioacoustics.workflows.doctor import doctor
 from bioacoustics.workflows.embed import EmbedConfig, embed
 from bioacoustics.workflows.finetune import FinetuneConfig, finetune
+from bioacoustics.workflows.import_labels import ImportLabelsConfig, import_labels
+from bioacoustics.workflows.index import IndexConfig, index
 from bioacoustics.workflows.predict import PredictConfig, predict
 from bioacoustics.workflows.pretrain import PretrainConfig, pretrain
+from bioacoustics.workflows.search import SearchConfig, search
 from bioacoustics.workflows.survey import BadFiles, Outcome
 from bioacoustics.workflows.train import TrainConfig, train
 
@@ -81,10 +87,16 @@ def _register(name: str, config_type: type[BaseModel], command: Callable[[Any], 
 
 
 _register("pretrain", PretrainConfig, _over_recordings(pretrain))
+_register("adapt", AdaptConfig, _over_recordings(adapt))
 _register("finetune", FinetuneConfig, _over_recordings(finetune))
 _register("train", TrainConfig, _over_recordings(train))
 _register("embed", EmbedConfig, _over_recordings(embed))
 _register("predict", PredictConfig, _over_recordings(predict))
+_register("audit", AuditConfig, _over_recordings(audit))
+_register("search", SearchConfig, _over_recordings(search))
+_register("index", IndexConfig, _plain(index))
+_register("clips", ClipsConfig, _over_recordings(clips))
+_register("import-labels", ImportLabelsConfig, _over_recordings(import_labels))
 _register("convert", ConvertConfig, _convert)
 _register("demo", DemoConfig, _plain(demo))
 

@@ -11,7 +11,7 @@ import torch
 
 from bioacoustics.cli.processes import run_processes
 
-LAUNCHED_COMMANDS = ("pretrain", "finetune", "train")
+LAUNCHED_COMMANDS = ("pretrain", "adapt", "finetune", "train")
 # Set by torchrun and `accelerate launch`: whoever sets it has already started the processes.
 ALREADY_LAUNCHED = ("WORLD_SIZE", "ACCELERATE_MIXED_PRECISION")
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bioacoustics.models.eat import Size
 from bioacoustics.models.features import Features
+from bioacoustics.models.linear import Linear
 from bioacoustics.models.positional_convolution import PositionalConvolution
 from bioacoustics.models.relative_transformer import RelativeTransformer, RelativeTransformerConfig
 
@@ -110,7 +111,7 @@ class BEATsEncoder(nn.Module):
         self.patch_projection = (
             nn.Identity()
             if config.patch_dim == config.embed_dim
-            else nn.Linear(config.patch_dim, config.embed_dim)
+            else Linear(config.patch_dim, config.embed_dim)
         )
         self.position_convolution = PositionalConvolution(
             config.embed_dim, config.position_kernel, config.position_groups
@@ -217,7 +218,7 @@ class BEATsEncoder(nn.Module):
     def is_padding(
         self, num_frames: Int[Tensor, " batch"], total_frames: int
     ) -> Bool[Tensor, "batch patches"]:
-        """Which patches are padding where so many frames of each row are sound."""
+        """Which patches of rows with so many frames of sound are padding, by the configured rule."""
         size, num_bands = self.config.patch_size, self.config.num_bands
         num_patches = total_frames // size * num_bands
         if self.config.padding_rule == "aligned":

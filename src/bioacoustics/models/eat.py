@@ -9,12 +9,13 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from bioacoustics.models.features import Features
+from bioacoustics.models.linear import Linear
 from bioacoustics.models.transformer import PostNormBlock
 
 Size = Literal["tiny", "small", "base", "large"]
@@ -232,19 +233,28 @@ class EATDecoder(nn.Module):
             nn.Conv2d(width_in, width_out, config.kernel, padding=config.kernel // 2, groups=config.groups)
             for width_in, width_out in itertools.pairwise(widths)
         )
-        self.projection = nn.Linear(config.width, embed_dim)
+        self.projection = Linear(config.width, embed_dim)
 
     def forward(
-        self, grid_tokens: Float[Tensor, "batch patches dim"], num_columns: int
-    ) -> Float[Tensor, "batch patches dim"]:
-        """Predict a target for every place; `grid_tokens` are in patch order, with noise at masked places."""
+        self,
+        grid_tokens: Float[Tensor, "batch patches dim"],
+        num_columns: int,
+        wanted: Int[Tensor, "batch wanted"] | None = None,
+    ) -> Float[Tensor, "batch predicted dim"]:
+        """Predict the targets of the `wanted` patches, by default of all.
+
+        `grid_tokens` are in patch order, with noise at masked places.
+        """
         batch, _, dim = grid_tokens.shape
         # The view puts channels last in memory, which is what the norm over channels wants as well.
         grid = grid_tokens.reshape(batch, num_columns, -1, dim).permute(0, 3, 1, 2)
         for convolution in self.blocks:
             update = self._layer(convolution, grid)
             grid = update + grid if update.shape[1] == grid.shape[1] else update
-        predicted: Tensor = self.projection(grid.permute(0, 2, 3, 1).flatten(1, 2))
+        decoded = grid.permute(0, 2, 3, 1).flatten(1, 2)
+        if wanted is not None:
+            decoded = decoded.gather(1, wanted[..., None].expand(-1, -1, decoded.shape[2]))
+        predicted: Tensor = self.projection(decoded)
         return predicted
 
     def _layer(

@@ -35,6 +35,7 @@ from bioacoustics.models.published_carrying import (
 from bioacoustics.models.published_names import TEACHER, namer, our_name, teacher_name
 from bioacoustics.models.published_settings import (
     default_labels,
+    eat_config,
     fairseq_cfg,
     header_of_fairseq,
     header_of_hugging_face,
@@ -144,8 +145,8 @@ def write_fairseq(bundle: Bundle, path: Path) -> None:
         OSError: if it cannot be written.
     """
     header, weights = bundle.header, bundle.weights
-    if header.encoder.num_mels != 128:
-        raise ValueError(f"the official EAT code has 128 mel bands, this model {header.encoder.num_mels}")
+    if (num_mels := eat_config(header).num_mels) != 128:
+        raise ValueError(f"the official EAT code has 128 mel bands, this model {num_mels}")
     source = header.source if header.source is not None and header.source.layout == "fairseq" else None
     if source is not None:
         model = OrderedDict((theirs, weights[our_name(theirs)]) for theirs in source.keys)
@@ -185,6 +186,7 @@ def write_hugging_face(bundle: Bundle, folder: Path) -> None:
         OSError: if it cannot be written.
     """
     header, weights = bundle.header, bundle.weights
+    eat_config(header)  # refuses others
     if header.head is not None and header.head.prediction_mode != "CLS_TOKEN":
         raise ValueError(
             "the published Hugging Face class classifies by CLS_TOKEN, this model by "

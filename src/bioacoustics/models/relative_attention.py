@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from bioacoustics.models.linear import Linear
+
 NUM_GATE_ADDENDS = 4  # each of the gate's two numbers is a sum of so many outputs of its linear layer
-# Bytes of bias that are made at a time where no gradient is wanted: little enough to stay in the cache.
-BYTES_PER_PASS = 2**22
+# Bytes of bias that are made at a time where no gradient is wanted: more does not stay in the cache.
+BYTES_PER_PASS = 2**24
 
 
 def distance_buckets(distances: Int[Tensor, "*shape"], num_buckets: int, max_distance: int) -> Tensor:
@@ -67,10 +69,10 @@ class RelativeAttention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.dropout = dropout
-        self.q_proj = nn.Linear(dim, dim)
-        self.k_proj = nn.Linear(dim, dim)
-        self.v_proj = nn.Linear(dim, dim)
-        self.out_proj = nn.Linear(dim, dim)
+        self.q_proj = Linear(dim, dim)
+        self.k_proj = Linear(dim, dim)
+        self.v_proj = Linear(dim, dim)
+        self.out_proj = Linear(dim, dim)
         self.gate = nn.Linear(dim // num_heads, 2 * NUM_GATE_ADDENDS) if is_gated else None
         self.gate_scale = nn.Parameter(torch.ones(1, num_heads, 1, 1)) if is_gated else None
 
@@ -120,11 +122,23 @@ class RelativeAttention(nn.Module):
         """What is added to the logits: the gated bias, and a very low number for padding."""
         if bias is None:
             return None if is_padding is None else ~is_padding[:, None, None, :]
-        mask = bias if self.gate is None else self.gates(queries) * bias
+        mask = bias if self.gate is None else self._gated(queries, bias)
         if is_padding is not None:
             # Not minus infinity: where a row is nothing but padding, that would give NaN.
             mask = mask.masked_fill(is_padding[:, None, None, :], torch.finfo(mask.dtype).min / 2)
         return mask.to(queries.dtype)
+
+    def _gated(
+        self,
+        queries: Float[Tensor, "batch heads queries width"],
+        bias: Float[Tensor, "rows heads queries keys"],
+    ) -> Float[Tensor, "batch heads queries keys"]:
+        gates = self.gates(queries)
+        if torch.is_grad_enabled():
+            return gates * bias
+        # The product would be laid out like the view that the bias is, and attention would copy it.
+        gated = bias.new_empty(*queries.shape[:3], bias.shape[-1])
+        return torch.mul(gates, bias, out=gated)
 
     def gates(
         self, queries: Float[Tensor, "batch heads queries width"]

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from bioacoustics.models.linear import Linear, gelu_mlp
 from bioacoustics.models.relative_attention import RelativeAttention, RelativeBias
 
 Activation = Literal["gelu", "gelu_accurate", "relu", "tanh", "linear", "glu"]
@@ -143,8 +144,8 @@ class RelativeBlock(nn.Module):
             dim, config.num_heads, is_gated=config.gated_bias, dropout=config.attention_dropout
         )
         self.norm1 = nn.LayerNorm(dim)
-        self.fc1 = nn.Linear(dim, 2 * hidden if config.activation == "glu" else hidden)
-        self.fc2 = nn.Linear(hidden, dim)
+        self.fc1 = Linear(dim, 2 * hidden if config.activation == "glu" else hidden)
+        self.fc2 = Linear(hidden, dim)
         self.norm2 = nn.LayerNorm(dim)
 
     def forward(
@@ -163,6 +164,9 @@ class RelativeBlock(nn.Module):
         return normed
 
     def _mlp(self, tokens: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens dim"]:
+        drops = self.training and self.config.activation_dropout > 0
+        if self.config.activation == "gelu" and not drops:
+            return gelu_mlp(self.fc1, self.fc2, tokens)
         hidden = _activated(self.fc1(tokens), self.config.activation)
         projected: Tensor = self.fc2(F.dropout(hidden, self.config.activation_dropout, self.training))
         return projected

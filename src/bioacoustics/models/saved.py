@@ -47,6 +47,7 @@ __all__ = [
     "load_classifier",
     "load_encoder",
     "read_bundle",
+    "read_classifier_bundle",
     "write_bundle",
     "write_torch",
 ]
@@ -81,13 +82,18 @@ def load_classifier(path: str | os.PathLike[str], device: str | torch.device = "
         FileNotFoundError: if there is no such file.
         ValueError: as for `load_encoder`, and if the model has no classification head.
     """
+    return build_classifier(read_classifier_bundle(path)).to(device)
+
+
+def read_classifier_bundle(path: str | os.PathLike[str]) -> Bundle:
+    """Read a fine-tuned model; `path` and errors as for `load_classifier`."""
     bundle = read_bundle(path)
     if bundle.header.kind != "classifier":
         raise ValueError(
             f"{path}: this model has no classification head (it is saved as {bundle.header.kind!r}): "
             "fine-tune it first, or give the checkpoint of a fine-tuning"
         )
-    return build_classifier(bundle).to(device)
+    return bundle
 
 
 def read_bundle(path: str | os.PathLike[str]) -> Bundle:
@@ -118,10 +124,11 @@ def _read_folder(folder: Path) -> Bundle:
 def _read_file(path: Path) -> Bundle:
     with path.open("rb") as file:
         start = file.read(9)
+    # The header, which is JSON, comes after its length. That may begin like a pickle.
+    if start[8:] == b"{" and int.from_bytes(start[:8], "little") <= path.stat().st_size:
+        return _read_safetensors(path)
     if start[:1] == b"\x80" or start[:2] == b"PK":
         return _read_pickled(path)
-    if start[8:] == b"{":  # after the length of the header, which is JSON
-        return _read_safetensors(path)
     if not start:
         raise ValueError("the file is empty")
     raise ValueError(

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel, Field
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from bioacoustics.audio.draws import Stream, seed_of, uniforms
 from bioacoustics.data.batches import Batch
@@ -148,11 +149,11 @@ class MaskedLatent(Objective):
         """Losses for given masks (all rows with the configured count) and noise; rows = clips x clones."""
         targets = self.targets(log_mel)
         cls, grid = self.encode_visible(log_mel, masks, noise)
-        num_columns, _ = self._grid(log_mel)
-        predictions = self.decoder(grid, num_columns)
+        hidden = self._hidden(masks)
+        predictions = self._predictions(grid, hidden, self._grid(log_mel)[0])
         with torch.autocast(log_mel.device.type, enabled=False):
             cls = cls.float().view(*masks.shape[:2], -1)
-            return self._losses(cls, predictions.float().view(*masks.shape, -1), targets, masks)
+            return self._losses(cls, predictions.float(), targets, hidden, masks.shape[-1])
 
     @torch.no_grad()
     def targets(self, log_mel: Float[Tensor, "batch frames mels"]) -> Float[Tensor, "batch patches dim"]:
@@ -184,6 +185,32 @@ class MaskedLatent(Objective):
         tokens = student.encode(seen.reshape(-1, num_visible, dim)).tokens
         places = visible.flatten(0, 1)[..., None].expand(-1, -1, dim)
         return tokens[:, 0], noise.to(tokens.dtype).scatter(1, places, tokens[:, 1:])
+
+    def _hidden(self, masks: Bool[Tensor, "batch clones patches"]) -> Int[Tensor, "batch clones hidden"]:
+        """Numbers of the patches that each clone does not see."""
+        num_visible = self.config.mask.num_visible(masks.shape[-1])
+        return masks.to(torch.uint8).argsort(dim=-1, stable=True)[..., num_visible:]
+
+    def _predictions(
+        self,
+        grid: Float[Tensor, "rows patches dim"],
+        hidden: Int[Tensor, "batch clones hidden"],
+        num_columns: int,
+    ) -> Float[Tensor, "batch clones hidden dim"]:
+        """What the decoder says of the hidden patches, the only ones that count.
+
+        On the processor the clones of one clip go through it at a time, and again in the backward pass: its
+        activations, a third of the memory of a step, never exist for all clips at once.
+        """
+        if grid.device.type != "cpu" or not torch.is_grad_enabled() or torch.compiler.is_compiling():
+            predictions: Tensor = self.decoder(grid, num_columns, hidden.flatten(0, 1))
+            return predictions.view(*hidden.shape, -1)
+        clips = zip(grid.view(*hidden.shape[:2], *grid.shape[1:]), hidden, strict=True)
+        decoded = [
+            checkpoint(self.decoder, clip, num_columns, wanted, use_reentrant=False, preserve_rng_state=False)
+            for clip, wanted in clips
+        ]
+        return torch.stack(decoded)
 
     def mask_noise(
         self, draw_ids: Int[Tensor, " batch"], num_patches: int
@@ -231,13 +258,15 @@ class MaskedLatent(Objective):
     def _losses(
         self,
         cls: Float[Tensor, "batch clones dim"],
-        predictions: Float[Tensor, "batch clones patches dim"],
+        predictions: Float[Tensor, "batch clones hidden dim"],
         targets: Float[Tensor, "batch patches dim"],
-        masks: Bool[Tensor, "batch clones patches"],
+        hidden: Int[Tensor, "batch clones hidden"],
+        num_patches: int,
     ) -> Losses:
         scale = self.config.loss_scale or targets.shape[-1] ** -0.5
-        frame_errors = self._errors(predictions, targets[:, None])
-        frame_loss = scale * (frame_errors * masks).sum() / masks.sum()
+        places = hidden.flatten(1)[..., None].expand(-1, -1, targets.shape[-1])
+        wanted = targets.gather(1, places).view_as(predictions)
+        frame_loss = scale * self._errors(predictions, wanted).mean()
         utterance_errors = self._errors(cls, targets.mean(dim=1)[:, None])
         over_rows = utterance_errors.sum() if self.config.sums_utterance_rows else utterance_errors.mean()
         utterance_loss = self.config.utterance_weight * scale * over_rows
@@ -246,9 +275,9 @@ class MaskedLatent(Objective):
             "loss": total.detach(),
             "frame_loss": frame_loss.detach(),
             "utterance_loss": utterance_loss.detach(),
-            "prediction_std": _masked_std(predictions.detach(), masks.float()),
-            "target_std": _masked_std(targets[:, None], masks.sum(dim=1, keepdim=True).float()),
-            "masked_share": masks.float().mean(),
+            "prediction_std": _mean_std(predictions.detach()),
+            "target_std": _mean_std(wanted),
+            "masked_share": total.new_full((), hidden.shape[-1] / num_patches),
         }
         return Losses(total=total, weight=total.new_full((), len(targets)), terms=terms)
 
@@ -263,11 +292,6 @@ class MaskedLatent(Objective):
         return F.smooth_l1_loss(differences, zeros, reduction="none", beta=self.config.loss_beta).sum(dim=-1)
 
 
-def _masked_std(
-    values: Float[Tensor, "batch copies patches dim"], counts: Float[Tensor, "batch copies patches"]
-) -> Float[Tensor, ""]:
-    """Standard deviation over the counted patches of all clips, averaged over channels; 0.001 if constant."""
-    total = counts.sum()
-    mean = torch.einsum("bcp,bcpd->d", counts, values) / total
-    variance = torch.einsum("bcp,bcpd->d", counts, (values - mean).square()) / (total - 1)
-    return (variance + 1e-6).sqrt().mean()
+def _mean_std(values: Float[Tensor, "batch clones hidden dim"]) -> Float[Tensor, ""]:
+    """Standard deviation over all patches of all clips, averaged over channels; 0.001 if constant."""
+    return (values.flatten(0, 2).var(dim=0) + 1e-6).sqrt().mean()

@@ -175,11 +175,16 @@ def bootstrap_interval(
         num_draws: How many test sets to draw.
         confidence: Share of the drawn test sets whose score lies inside.
         seed: Seed of the draws.
+
+    Returns:
+        The two values; NaN where no draw has a score.
     """
     generator = np.random.default_rng(seed)
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     drawn = (generator.integers(len(members), size=len(members)) for _ in range(num_draws))
     scores = [score(np.concatenate([members[g] for g in chosen])) for chosen in drawn]
+    if not np.isfinite(scores).any():
+        return float("nan"), float("nan")
     low, high = np.nanquantile(scores, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 

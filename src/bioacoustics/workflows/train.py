@@ -18,13 +18,13 @@ from bioacoustics.training.loop import TrainingConfig
 from bioacoustics.training.loop import train as run_loop
 from bioacoustics.training.optimizer import OptimizerConfig
 from bioacoustics.workflows.capacity import finetuning_bytes_per_clip
+from bioacoustics.workflows.conclusion import conclude, validation_of
 from bioacoustics.workflows.joint_model import Learning
 from bioacoustics.workflows.self_supervision import bytes_per_window, write_pretraining
 from bioacoustics.workflows.survey import Outcome
 from bioacoustics.workflows.train_flags import TrainConfig
 from bioacoustics.workflows.training_data import mixed, read_training_data, sources_of
 from bioacoustics.workflows.training_windows import TrainingWindows
-from bioacoustics.workflows.verdict import conclude, validation_of
 
 __all__ = ["TrainConfig", "train"]
 

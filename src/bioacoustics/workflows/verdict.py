@@ -1,94 +1,152 @@
-"""Verdict: what judges a joint training, and what is said of its model in the end."""
+"""Verdict: whether an adapted model is kept, from what was measured before and after, and never from more."""
 
-from collections.abc import Mapping
-from pathlib import Path
+import math
+from typing import Literal
 
-import numpy as np
-from accelerate import Accelerator
-from rich.console import Console
+from pydantic import BaseModel
 
-from bioacoustics.data.batches import DataConfig
-from bioacoustics.data.mixture import Source
-from bioacoustics.data.windows import Origin
-from bioacoustics.objectives.joint import Joint
-from bioacoustics.training.validation import Validation
-from bioacoustics.workflows.assess import HeldOut, assess
-from bioacoustics.workflows.examples import write_suspicious
-from bioacoustics.workflows.training_data import TrainingData, mixed
+from bioacoustics.formats.words import Language
+from bioacoustics.training.probes import Interval
 
-SUSPICIOUS = "suspicious_negatives.csv"
+Decision = Literal["keep", "discard", "undecided"]
+COLLAPSED_SHARE = 0.25  # of the effective rank before: with less left, the model says too little
+FEWEST_GROUPS = 5  # recordings without which an interval means nothing
+MOST_FACTOR = 50  # so many times the data are no advice
+
+RULE: dict[Language, str] = {
+    "en": "Keep: the 95 % interval of the difference lies above 0. Discard: it lies below 0, or the "
+    "embeddings "
+    "have collapsed (their effective rank fell below a quarter). Undecided: the interval holds 0, or fewer "
+    f"than {FEWEST_GROUPS} recordings judge. The difference is, with labels, that of the mean of the three "
+    "probes (nearest neighbours, linear, attentive); without labels, that of the neighbour consistency. The "
+    "interval is drawn over recordings; another seed of the training is not in it.",
+    "es": "Conservar: el intervalo del 95 % de la diferencia queda por encima de 0. Descartar: queda por "
+    "debajo "
+    "de 0, o los vectores colapsaron (su rango efectivo cayó a menos de un cuarto). Sin decidir: el "
+    "intervalo "
+    f"contiene el 0, o juzgan menos de {FEWEST_GROUPS} grabaciones. La diferencia es, con etiquetas, la "
+    f"de la "
+    "media de las tres pruebas (vecinos más cercanos, lineal, con atención); sin etiquetas, la de la "
+    "coherencia de vecinos. El intervalo se sortea por grabaciones; no incluye otra semilla del "
+    "entrenamiento.",
+}
 
 
-def validation_of(objective: Joint, held_out: Mapping[str, Source], data: TrainingData) -> Validation | None:
-    """What judges the run: a score of the classifier where there is one, else the loss."""
-    if not held_out:
-        return None
-    windows = mixed(held_out, len(data.labels))
-    if not data.labels:
-        return Validation(windows=windows)
-    score = "mean_average_precision" if data.multi_label else "accuracy"
-    return Validation(windows=windows, score=score, is_higher_better=True, predict=objective.probabilities)
+class Verdict(BaseModel, frozen=True, extra="forbid"):
+    """What to do with the adapted model, and the numbers that say so.
+
+    Attributes:
+        decision: Keep, discard or undecided.
+        evidence: What the difference was measured with.
+        difference: Score after minus score before, as shares of 1, and its 95 % interval.
+        num_recordings: Recordings that judged.
+        rank_before: Effective rank of the embeddings before.
+        rank_after: And after.
+        more_recordings: How many recordings in all would decide if the difference stayed what it is; None
+            where it is decided, or where no sensible number would.
+    """
+
+    decision: Decision
+    evidence: Literal["labels", "neighbours"]
+    difference: tuple[float, float, float]  # value, low, high
+    num_recordings: int
+    rank_before: float
+    rank_after: float
+    more_recordings: int | None
+
+    @property
+    def is_collapsed(self) -> bool:
+        """Whether the embeddings lost so much of their variety that nothing else counts."""
+        return self.rank_after < COLLAPSED_SHARE * self.rank_before
+
+    def reason(self, language: Language) -> str:
+        """The verdict as one plain sentence."""
+        return _sentence(self, language)
 
 
-def conclude(
-    folder: Path,
-    objective: Joint,
-    data: TrainingData,
-    validation: Validation | None,
-    held_out: Mapping[str, Source],
-    reading: DataConfig,
-    accelerator: Accelerator,
-    console: Console,
-) -> None:
-    """Judge and calibrate the best model, list negatives worth a second hearing, and say what there is."""
-    if objective.contrastive is not None and data.examples is not None and accelerator.is_main_process:
-        path = folder / SUSPICIOUS
-        write_suspicious(data.examples, objective.contrastive.suspicion(), path)
-        console.print(
-            f"{path}: the negatives that sound most like the positives first; listen to some",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
-    if objective.classification is not None and validation is not None:
-        origins = [origin for source in held_out.values() for origin in source.origins]
-        groups = np.unique([_recording_of(data, origin) for origin in origins], return_inverse=True)[1]
-        about = HeldOut(
-            validation=validation,
-            names=[_name_of(data, origin) for origin in origins],
-            groups=groups,
-            num_training_clips=_num_training_clips(data),
-        )
-        classifier = objective.classification.classifier
-        assess(folder, objective, classifier, about, reading, accelerator, console)
-    ready_for = "finetune" if objective.classification is None else "predict"
-    console.print(
-        f"{folder / 'checkpoint_best.pt'}: ready for `bioacoustics {ready_for}` and `embed`",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
+def verdict_of(
+    difference: Interval,
+    *,
+    evidence: Literal["labels", "neighbours"],
+    num_recordings: int,
+    rank_before: float,
+    rank_after: float,
+) -> Verdict:
+    """Apply the rule; see `RULE`."""
+    is_measured = num_recordings >= FEWEST_GROUPS and math.isfinite(difference.value)
+    decision: Decision = "undecided"
+    if rank_after < COLLAPSED_SHARE * rank_before or (is_measured and difference.high < 0):
+        decision = "discard"
+    elif is_measured and difference.low > 0:
+        decision = "keep"
+    return Verdict(
+        decision=decision,
+        evidence=evidence,
+        difference=(difference.value, difference.low, difference.high),
+        num_recordings=num_recordings,
+        rank_before=rank_before,
+        rank_after=rank_after,
+        more_recordings=_enough(difference, num_recordings)
+        if decision == "undecided" and is_measured
+        else None,
     )
 
 
-def _name_of(data: TrainingData, origin: Origin) -> str:
-    """The clip, in the folder of its source."""
-    clips = data.labeled if origin.source == "labeled" else data.examples
-    assert clips is not None
-    name = clips.recordings[origin.item].relative_path
-    return name if data.examples is None else f"{origin.source}/{name}"
+def _enough(difference: Interval, num_recordings: int) -> int | None:
+    """An interval shrinks with the root of the number of recordings: how many would make it exclude 0."""
+    side = difference.value - difference.low if difference.value > 0 else difference.high - difference.value
+    if difference.value == 0 or not side > 0:
+        return None
+    factor = (side / difference.value) ** 2
+    return math.ceil(1.1 * factor * num_recordings) if factor <= MOST_FACTOR else None
 
 
-def _recording_of(data: TrainingData, origin: Origin) -> str:
-    clips = data.labeled if origin.source == "labeled" else data.examples
-    assert clips is not None
-    return clips.groups[origin.item]
-
-
-def _num_training_clips(data: TrainingData) -> np.ndarray:
-    """Clips that have each label, of those that were learnt from."""
-    counts = np.zeros(len(data.labels))
-    if data.labeled is not None:
-        counts += np.nansum(data.targets_of_labeled()[list(data.labeled.split.train)], axis=0)
-    if data.examples is not None:
-        counts += np.nansum(data.targets_of_examples()[list(data.examples.split.train)], axis=0)
-    return counts
+def _sentence(verdict: Verdict, language: Language) -> str:
+    value, low, high = (f"{100 * number:+.1f}" for number in verdict.difference)
+    names = {
+        "labels": ("the probes", "las pruebas"),
+        "neighbours": ("neighbour consistency", "coherencia de vecinos"),
+    }
+    english, spanish = names[verdict.evidence]
+    is_english = language == "en"
+    n = verdict.num_recordings
+    if verdict.is_collapsed:
+        ranks = f"{verdict.rank_before:.1f} → {verdict.rank_after:.1f}"
+        return (
+            f"Discard: the embeddings have collapsed (effective rank {ranks})."
+            if is_english
+            else f"Descartar: los vectores colapsaron (rango efectivo {ranks})."
+        )
+    if not math.isfinite(verdict.difference[0]) or n < FEWEST_GROUPS:
+        return (
+            f"Undecided: only {n} recordings can judge, at least {FEWEST_GROUPS} are needed."
+            if is_english
+            else f"Sin decidir: solo {n} grabaciones pueden juzgar; se necesitan al menos {FEWEST_GROUPS}."
+        )
+    measured = (
+        f"{english} changed by {value} points (95 % interval {low} to {high}, {n} recordings)"
+        if is_english
+        else f"{spanish}: cambio de {value} puntos (intervalo del 95 %: {low} a {high}; {n} grabaciones)"
+    )
+    weak = ("; without labels this is weaker evidence", "; sin etiquetas, esta evidencia es más débil")
+    measured += weak[0 if is_english else 1] if verdict.evidence == "neighbours" else ""
+    if verdict.decision != "undecided":
+        word = {"keep": ("Keep", "Conservar"), "discard": ("Discard", "Descartar")}[verdict.decision]
+        return f"{word[0 if is_english else 1]}: {measured}."
+    if verdict.more_recordings is None:
+        more = (
+            "; the difference is too small for more data to decide",
+            "; la diferencia es demasiado pequeña",
+        )
+        return f"{'Undecided' if is_english else 'Sin decidir'}: {measured}{more[0 if is_english else 1]}."
+    what = {
+        "labels": ("labelled recordings", "grabaciones etiquetadas"),
+        "neighbours": ("held-out recordings", "grabaciones apartadas"),
+    }
+    kind = what[verdict.evidence][0 if is_english else 1]
+    number = verdict.more_recordings
+    return (
+        f"Undecided: {measured}; if it stays so, about {number} {kind} in all would decide."
+        if is_english
+        else f"Sin decidir: {measured}; si se mantiene, decidirían unas {number} {kind} en total."
+    )
