@@ -24,7 +24,14 @@ from bioacoustics.workflows.recipe import PUBLISHED, SMALL, RecipeName, recipe_o
 def test_auto_goes_by_hours_and_by_what_is_continued(
     name: RecipeName, hours: float, is_new: bool, expected: object
 ) -> None:
-    half = Recording(Path("a.wav"), "a.wav", 1000, 1, int(hours * 1_800_000), "WAV")
+    half = Recording(
+        path=Path("a.wav"),
+        relative_path="a.wav",
+        sample_rate_hz=1000,
+        num_channels=1,
+        num_samples=int(hours * 1_800_000),
+        container="WAV",
+    )
     assert recipe_of(name, [half, half], is_new=is_new) is expected
 
 
