@@ -101,7 +101,8 @@ def main() -> None:
     updates, epochs = (20, 1) if arguments.quick else (PRETRAIN_UPDATES, FINETUNE_EPOCHS)
     clips = Clips(arguments.data)
     console.print(
-        f"{len(clips.names)} labelled clips, {clips.is_test.sum()} of them test, {clips.is_judged.sum()} judged"
+        f"{len(clips.names)} labelled clips, {clips.is_test.sum()} of them test, of which "
+        f"{clips.is_judged.sum()} have a label to be learnt"
     )
     pretrained = pretrained_encoder(arguments.data, work, updates, console)
     results = probed(clips, pretrained, console)
