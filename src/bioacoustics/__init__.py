@@ -5,19 +5,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bioacoustics.models.audio_encoder import AudioClassifier, AudioEncoder
-    from bioacoustics.models.eat import Features
+    from bioacoustics.models.features import Features
     from bioacoustics.models.saved import load_classifier, load_encoder
+    from bioacoustics.models.saved_tokenizers import load_tokenizer
 
 __version__ = "0.1.0"
 
-__all__ = ["AudioClassifier", "AudioEncoder", "Features", "__version__", "load_classifier", "load_encoder"]
+__all__ = [
+    "AudioClassifier",
+    "AudioEncoder",
+    "Features",
+    "__version__",
+    "load_classifier",
+    "load_encoder",
+    "load_tokenizer",
+]
 
 _HOMES = {
     "AudioClassifier": "bioacoustics.models.audio_encoder",
     "AudioEncoder": "bioacoustics.models.audio_encoder",
-    "Features": "bioacoustics.models.eat",
+    "Features": "bioacoustics.models.features",
     "load_classifier": "bioacoustics.models.saved",
     "load_encoder": "bioacoustics.models.saved",
+    "load_tokenizer": "bioacoustics.models.saved_tokenizers",
 }
 
 

@@ -168,6 +168,14 @@ def test_pads_before_it_normalises() -> None:
     assert not (log_mels[0, :4] == log_mels[0, -1, -1]).any()
 
 
+def test_padding_of_beats_sounds_like_silence() -> None:
+    front_end = LogMel(LogMelConfig.beats())
+    log_mels = front_end(chirps(1, 4000), torch.tensor([1000]), target_length=30)
+    silence = front_end(torch.zeros(1, 4000))
+    torch.testing.assert_close(log_mels[0, 4:], silence[0, :1].expand(26, 128))
+    assert log_mels[0, -1, -1].item() == pytest.approx(-2.3917, abs=1e-4)
+
+
 def test_target_length_and_multiple_of() -> None:
     front_end, waveforms = LogMel(LogMelConfig.eat()), chirps(1, 16000)
     assert front_end(waveforms).shape == (1, 98, 128)

@@ -84,7 +84,7 @@ def test_every_command_has_a_sentence_and_every_flag_has_help(run) -> None:  # t
     code, out, _ = run("--help")
     assert code == 0
     names = [command.name for command in app.registered_commands]
-    assert set(names) >= {"doctor", "pretrain", "finetune", "embed", "predict", "convert", "demo"}
+    assert set(names) >= {"doctor", "pretrain", "adapt", "finetune", "embed", "predict", "convert", "demo"}
     for name in names:
         assert name in out
         code, help_text, _ = run(name, "--help")
@@ -112,7 +112,7 @@ def test_embed_works_and_ignores_blank_words(run, model: Path, data: Path, tmp_p
         (("--batch_size", "0"), 1, "--batch_size: Input should be greater than or equal to 1, got '0'"),
         (("--batch_size", "many"), 2, "Invalid value for '--batch_size'"),
         (("--batch", "3"), 2, "No such option: --batch"),
-        (("--channel", "left"), 1, "--channel: "),
+        (("--channel", "middle"), 1, "--channel: "),
         (("--pooling", "max"), 2, "'max' is not one of"),
         (("--bad_files", "hide"), 2, "Invalid value for '--bad_files'"),
         (("--window_s", "0.001"), 1, "--window_s 0.001 is too short"),

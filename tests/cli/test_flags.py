@@ -119,3 +119,39 @@ def test_inherited_flags_have_a_panel_of_their_own_and_required_ones_come_first(
     places = [result.output.index(word) for word in ("--folder", "--rows", "Machine", "--threads")]
     assert places == sorted(places)
     assert "rows of this command" in result.output
+
+
+def test_a_field_may_be_given_by_its_place() -> None:
+    class Placed(BaseModel, frozen=True, extra="forbid"):
+        folder: Path = Field(description="where to look", json_schema_extra={"positional": True})
+        depth: int = Field(default=1, description="how deep")
+
+    seen: list[Placed] = []
+    app = typer.Typer()
+    app.command("do")(command_of(Placed, seen.append))
+    app.command("other")(lambda: None)
+    environment = {"COLUMNS": "200", "NO_COLOR": "1"}
+    result = CliRunner().invoke(app, ["do", "a b", "--depth", "2"], env=environment)
+    assert result.exit_code == 0, result.output
+    assert seen == [Placed(folder=Path("a b"), depth=2)]
+    help_text = CliRunner().invoke(app, ["do", "--help"], env=environment).output
+    assert "FOLDER" in help_text
+    assert "where to look" in help_text
+    assert "--folder" not in help_text
+    assert CliRunner().invoke(app, ["do"], env=environment).exit_code == 2
+
+
+def test_flags_may_be_repeated_and_take_pairs() -> None:
+    class Many(BaseModel, frozen=True, extra="forbid"):
+        like: tuple[Path, ...] = Field(default=(), description="examples")
+        between: tuple[str, str] | None = Field(default=None, description="from and to")
+
+    seen: list[Many] = []
+    app = typer.Typer()
+    app.command("do")(command_of(Many, seen.append))
+    app.command("other")(lambda: None)
+    words = ["do", "--like", "a b", "--like", "c", "--between", "22:00", "04:00"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert CliRunner().invoke(app, ["do"]).exit_code == 0
+    assert seen == [Many(like=(Path("a b"), Path("c")), between=("22:00", "04:00")), Many()]
+    assert CliRunner().invoke(app, ["do", "--between", "22:00"]).exit_code == 2

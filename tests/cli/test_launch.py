@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from bioacoustics.cli.launch import Machine, plan_launch
+from bioacoustics.cli.launch import Machine, note_on_lone_process, plan_launch
 
 LAPTOP = Machine(num_cuda_devices=0, num_cores=2)
 FOUR_GPUS = Machine(num_cuda_devices=4, num_cores=32)
@@ -102,3 +102,14 @@ def test_processes_that_are_started_already_are_not_started_again() -> None:
 def test_what_cannot_be_read_is_said(arguments: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         plan_launch(arguments, {}, LAPTOP)
+
+
+def test_a_lone_process_of_accelerate_is_told() -> None:
+    """`accelerate launch --cpu --num_processes 2` starts one process and leaves these variables."""
+    lone = {"ACCELERATE_MIXED_PRECISION": "no", "ACCELERATE_USE_CPU": "True", "MASTER_PORT": "29500"}
+    note = note_on_lone_process(["train", "--epochs", "2"], lone)
+    assert note is not None
+    assert "torchrun --nproc_per_node N" in note
+    assert note_on_lone_process(["train"], {**lone, "WORLD_SIZE": "2"}) is None
+    assert note_on_lone_process(["embed"], lone) is None
+    assert note_on_lone_process(["train"], {"ACCELERATE_MIXED_PRECISION": "no"}) is None

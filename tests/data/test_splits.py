@@ -185,6 +185,8 @@ def test_split_labels_warns_of_what_cannot_be_validated(tmp_path):
         f"{tmp_path / 'labels.csv'}: 1 of 2 labels: trained but not validated: owl; "
         "give them clips of more recordings",
     )
+    # Where nobody asked for validation, that nothing is validated is no news.
+    assert split_labels(table_of(tmp_path, rows), valid_fraction=0.0).warnings == ()
 
 
 def test_split_labels_warns_when_names_tell_nothing(tmp_path):

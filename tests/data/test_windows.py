@@ -72,6 +72,16 @@ def test_clips_come_with_targets_and_are_cropped_as_asked(tmp_path: Path) -> Non
     assert len(short.samples) == 16_000
 
 
+def test_short_clips_can_be_repeated_instead_of_padded(tmp_path: Path) -> None:
+    clips = [ramp(tmp_path, "short.wav", 0.3), ramp(tmp_path, "long.wav", 2.0)]
+    windows = ClipWindows(clips, None, window_s=1.0, sample_rate_hz=RATE_HZ, repeats=True)
+    plain = ClipWindows(clips, None, window_s=1.0, sample_rate_hz=RATE_HZ)
+    repeated, once = windows.read(0, 0).samples, plain.read(0, 0).samples
+    assert len(repeated) == RATE_HZ > len(once)
+    assert np.array_equal(repeated, [once[i % len(once)] for i in range(RATE_HZ)])
+    assert np.array_equal(windows.read(1, 0).samples, plain.read(1, 0).samples)
+
+
 def test_what_is_worth_telling_is_told(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     sound = generator.uniform(-0.5, 0.5, 2 * RATE_HZ)

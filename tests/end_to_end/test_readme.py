@@ -243,7 +243,10 @@ class Workplace:
         names = {"per_class.csv", "predictions.csv", "confusion.png"}
         assert names <= {path.name for path in (self.folder / "checkpoints" / "finetune").iterdir()}
         embeddings = pd.read_parquet(self.folder / "embeddings.parquet")
-        assert list(embeddings.columns) == ["file", "start_s", "end_s", "findings", "embedding"]
+        assert list(embeddings.columns) == [
+            *("file", "start_s", "end_s", "findings", "channel", "site", "start_time"),
+            *("model", "front_end", "audio", "embedding"),
+        ]
         assert embeddings["file"].nunique() == 6
         predictions = pd.read_csv(self.folder / "predictions.csv")
         assert list(predictions.columns[:4]) == ["file", "duration_s", "predicted", "probability"]

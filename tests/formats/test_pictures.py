@@ -123,7 +123,8 @@ def test_mean_precision_equals_the_obvious_one():
     for recall in grid:
         curves = [precision_recall_curve(targets[:, column], scores[:, column]) for column in range(3)]
         expected.append(np.mean([curve[0][curve[1] >= recall].max() for curve in curves]))
-    assert pictures._mean_precision(targets, scores, grid) == pytest.approx(np.array(expected))
+    classes = list(zip(targets.T, scores.T, strict=True))
+    assert pictures._mean_precision(classes, grid) == pytest.approx(np.array(expected))
 
 
 @pytest.mark.parametrize("num_classes", [1, 6, 40])

@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from bioacoustics.formats.tables import TableWriter
+from bioacoustics.formats.tables import TableWriter, write_rows
 
 SCHEMA = pa.schema([("file", pa.string()), ("vector", pa.list_(pa.float32(), 2))])
 PLAIN = pa.schema([("file", pa.string()), ("value", pa.float64())])
@@ -46,3 +46,8 @@ def test_an_error_leaves_the_old_file_and_no_litter(tmp_path: Path, name: str) -
 def test_an_unknown_ending_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"written as \.csv or \.parquet"):
         TableWriter(tmp_path / "table.xlsx", PLAIN)
+
+
+def test_small_tables_are_written_at_once(tmp_path):
+    write_rows(tmp_path / "new" / "a.csv", ("file", "x"), [["ñ, 1.wav", 0.5], ['"b".wav', None]])
+    assert (tmp_path / "new" / "a.csv").read_bytes().decode() == 'file,x\n"ñ, 1.wav",0.5\n"""b"".wav",\n'

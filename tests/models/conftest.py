@@ -1,5 +1,6 @@
 """Official checkpoints under our names, by a mapping that is not the one in models/published_weights.py."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from bioacoustics.models.beats import BEATsConfig, BEATsEncoder
 from bioacoustics.models.eat import DecoderConfig, EATConfig, EATDecoder, EATEncoder
 
 IMAGE = "modality_encoders.IMAGE."
@@ -76,6 +78,75 @@ def pretrained(golden_eat: Path) -> Callable[[str], tuple[EATEncoder, EATEncoder
             }
         )
         return student, teacher, decoder.eval()
+
+    return load
+
+
+BEATS_STEMS = {
+    r"encoder\.layers\.\d+\.self_attn\.relative_attention_bias\.weight": "transformer.relative_bias.table",
+    r"encoder\.pos_conv\.0\.bias": "position_convolution.bias",
+    r"encoder\.pos_conv\.0\.weight_g": "position_convolution.gain",
+    r"encoder\.pos_conv\.0\.weight_v": "position_convolution.direction",
+    r"^layer_norm": "patch_norm",
+    r"encoder\.layer_norm": "norm",
+    r"post_extract_proj": "patch_projection",
+    r"self_attn_layer_norm": "norm1",
+    r"final_layer_norm": "norm2",
+    r"encoder\.layers": "transformer.blocks",
+    r"self_attn": "attn",
+    r"grep_linear": "gate",
+    r"grep_a": "gate_scale",
+    r"fc1\.linear": "fc1",
+}
+
+
+def our_beats_name(official: str) -> str:
+    if official.startswith("predictor."):
+        return official.replace("predictor.", "head.head.")
+    for theirs, ours in BEATS_STEMS.items():
+        official = re.sub(theirs, ours, official)
+    return f"encoder.{official}"
+
+
+@pytest.fixture(scope="session")
+def official_name() -> Callable[[str], str]:
+    return our_beats_name
+
+
+@pytest.fixture(scope="session")
+def official_beats(golden_beats: Path) -> Callable[..., tuple[BEATsEncoder, dict[str, Tensor]]]:
+    """A tiny official BEATs encoder without dropout, and the weights that are not its own."""
+
+    def load(name: str, **changes: Any) -> tuple[BEATsEncoder, dict[str, Tensor]]:
+        checkpoint = torch.load(golden_beats / f"{name}.pt", weights_only=True)
+        cfg, official = checkpoint["cfg"], checkpoint["model"]
+        config = BEATsConfig(
+            patch_dim=cfg["embed_dim"],
+            embed_dim=cfg["encoder_embed_dim"],
+            hidden_dim=cfg["encoder_ffn_embed_dim"],
+            depth=cfg["encoder_layers"],
+            num_heads=cfg["encoder_attention_heads"],
+            patch_bias=cfg["conv_bias"],
+            activation=cfg["activation_fn"],
+            norm_first=cfg["layer_norm_first"],
+            deep_norm=cfg["deep_norm"],
+            position_kernel=cfg["conv_pos"],
+            position_groups=cfg["conv_pos_groups"],
+            relative_bias=cfg["relative_position_embedding"],
+            gated_bias=cfg["gru_rel_pos"],
+            num_buckets=cfg["num_buckets"],
+            max_distance=cfg["max_distance"],
+            dropout=0.0,
+            attention_dropout=0.0,
+            input_dropout=0.0,
+            layer_drop=0.0,
+            **changes,
+        )
+        encoder = BEATsEncoder(config)
+        others = ("predictor", "quantize")
+        ours = {our_beats_name(k): v for k, v in official.items() if not k.startswith(others)}
+        encoder.load_state_dict({k.removeprefix("encoder."): v for k, v in ours.items()})
+        return encoder.eval(), {k: v for k, v in official.items() if k.startswith(others)}
 
     return load
 

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from bioacoustics.audio.log_mel import LogMelConfig
 from bioacoustics.models.audio_encoder import AudioClassifier, AudioEncoder
+from bioacoustics.models.beats import BEATsConfig, BEATsEncoder
 from bioacoustics.models.eat import EATConfig, EATEncoder
 from bioacoustics.models.heads import ClassificationHead, HeadConfig
 
@@ -51,6 +52,19 @@ def test_embeds_by_cls_token_or_by_mean(waveforms: Tensor) -> None:
     features = encoder(waveforms)
     assert torch.equal(encoder.embed(waveforms), features.cls)
     assert torch.equal(encoder.embed(waveforms, pooling="mean"), features.patches.mean(dim=1))
+
+
+@torch.no_grad()
+def test_pooling_auto_takes_what_there_is(waveforms: Tensor) -> None:
+    config = BEATsConfig(
+        **{"patch_dim": 8, "embed_dim": 16, "hidden_dim": 16, "depth": 1, "num_heads": 2},
+        **{"position_kernel": 4, "position_groups": 2},
+    )
+    without_cls = AudioEncoder(LogMelConfig.beats(), BEATsEncoder(config)).eval()
+    assert torch.equal(without_cls.embed(waveforms), without_cls.embed(waveforms, pooling="mean"))
+    with pytest.raises(ValueError, match="no CLS token: choose the pooling mean, or auto"):
+        without_cls.embed(waveforms, pooling="cls")
+    assert torch.equal(tiny_encoder().embed(waveforms), tiny_encoder().embed(waveforms, pooling="cls"))
 
 
 @torch.no_grad()

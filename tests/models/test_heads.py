@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +10,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from bioacoustics.models.eat import EATEncoder, Features
+from bioacoustics.models.eat import EATEncoder
+from bioacoustics.models.features import Features
 from bioacoustics.models.heads import ClassificationHead, HeadConfig, PredictionMode, linear_softmax
 
 AssertNear = Callable[[Tensor, "np.ndarray[Any, Any]", float], None]
-MODES = get_args(PredictionMode)
+MODES = ("CLS_TOKEN", "MEAN_POOLING", "LIN_SOFTMAX")
 
 
 def head_of(config: HeadConfig, official: dict[str, Tensor]) -> ClassificationHead:
@@ -82,6 +83,25 @@ def test_mean_pooling_leaves_the_cls_token_out() -> None:
     head = ClassificationHead(HeadConfig(num_classes=2, prediction_mode="MEAN_POOLING"), 4)
     patches = torch.randn(2, 6, 4)
     assert torch.equal(head.pool(Features(patches=patches, cls=torch.full((2, 4), 1e9))), patches.mean(1))
+
+
+@pytest.mark.parametrize("mode", ["MEAN_POOLING", "MEAN_LOGITS", "LIN_SOFTMAX"])
+@torch.no_grad()
+def test_padding_does_not_count(mode: PredictionMode) -> None:
+    head = ClassificationHead(HeadConfig(num_classes=2, prediction_mode=mode), 4).eval()
+    patches = torch.randn(2, 6, 4)
+    is_padding = torch.arange(6) >= torch.tensor([[6], [3]])
+    logits = head(Features(patches=patches, cls=None, is_padding=is_padding))
+    torch.testing.assert_close(logits[:1], head(Features(patches=patches[:1], cls=None)))
+    torch.testing.assert_close(logits[1:], head(Features(patches=patches[1:, :3], cls=None)))
+
+
+def test_mean_of_logits_has_no_norm_and_drops_in_training_only() -> None:
+    config = HeadConfig(num_classes=2, prediction_mode="MEAN_LOGITS", dropout=0.5)
+    head, features = ClassificationHead(config, 4), Features(patches=torch.randn(2, 6, 4), cls=None)
+    assert set(head.state_dict()) == {"head.weight", "head.bias"}
+    torch.testing.assert_close(head.eval()(features), head.head(features.patches).mean(dim=1))
+    assert not torch.allclose(head.train()(features), head(features))
 
 
 def test_cls_pooling_needs_a_cls_token() -> None:

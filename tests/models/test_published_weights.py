@@ -14,12 +14,9 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from bioacoustics.audio.log_mel import LogMelConfig
-from bioacoustics.models import published_weights
 from bioacoustics.models.audio_encoder import AudioClassifier, AudioEncoder
 from bioacoustics.models.bundle import Bundle
 from bioacoustics.models.eat import DecoderConfig, EATConfig, EATDecoder, EATEncoder
@@ -597,27 +594,3 @@ def test_hugging_face_files_of_converted_models_are_the_official_ones(
         official = json.loads((golden_eat / name / "config.json").read_text())
         shared = config.keys() & official.keys() - {"img_size"}
         assert {k: config[k] for k in shared} == {k: official[k] for k in shared}
-
-
-# Settings as JSON.
-
-keys = st.text(max_size=4) | st.integers() | st.just("!tuple")
-leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
-settings = st.recursive(
-    leaves,
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.lists(inner, max_size=3).map(tuple)
-        | st.dictionaries(keys, inner, max_size=3)
-        | st.dictionaries(st.sampled_from("abc"), inner, max_size=3).map(lambda d: argparse.Namespace(**d))
-    ),
-    max_leaves=12,
-)
-
-
-@given(settings)
-def test_settings_survive_as_json(value: object) -> None:
-    text = json.dumps(published_weights._to_json(value))
-    back = published_weights._from_json(json.loads(text))
-    assert back == value
-    assert repr(back) == repr(value)  # equality takes 1 for 1.0 and for True

@@ -291,7 +291,7 @@ def test_files_that_are_no_checkpoint(tmp_path: Path, content: bytes, message: s
         ([1, 2], "holds a list"),
         ({"state_dict": {}, "epoch": 3}, "holds epoch, state_dict"),
         ({}, "holds nothing"),
-        ({"model": {}, "cfg": {"encoder_layers": 12}}, "BEATs"),
+        ({"model": {}, "cfg": {"encoder_layers": 12}}, "lack cfg.input_patch_size"),
         ({"model": {}, "cfg": None}, "no section cfg"),
     ],
 )
@@ -299,11 +299,6 @@ def test_checkpoints_of_other_programs(tmp_path: Path, content: object, message:
     torch.save(content, tmp_path / "x.pt")
     with pytest.raises(ValueError, match=message):
         read_bundle(tmp_path / "x.pt")
-
-
-def test_a_real_beats_checkpoint_is_named(golden_beats: Path) -> None:
-    with pytest.raises(ValueError, match="BEATs"):
-        read_bundle(golden_beats / "beats_pretrained.pt")
 
 
 def test_safetensors_of_other_programs(tmp_path: Path) -> None:
@@ -380,3 +375,14 @@ def test_models_load_onto_a_device(tmp_path: Path, load: Callable[..., torch.nn.
 def test_what_others_import_from_here_is_here() -> None:
     assert all(hasattr(saved, name) for name in saved.__all__)
     assert build_classifier(tiny_bundle("classifier")).labels == LABELS
+
+
+def test_a_safetensors_file_may_begin_like_a_pickle(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    for length in range(0, 256, 8):  # of a note; the header is padded to a multiple of 8 bytes
+        bundle = bundle_of_classifier(tiny_classifier(), {"note": "x" * length})
+        write_bundle(bundle, path)
+        if path.read_bytes()[0] == 0x80:
+            break
+    assert path.read_bytes()[0] == 0x80
+    assert_equal(read_bundle(path), bundle)

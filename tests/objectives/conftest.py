@@ -1,6 +1,7 @@
 """The official tiny models of the golden data, in our classes."""
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from bioacoustics.models.eat import DecoderConfig, EATConfig, EATDecoder, EATEnc
 from bioacoustics.models.heads import ClassificationHead, HeadConfig
 from bioacoustics.objectives.masked_latent import MaskedLatent, MaskedLatentConfig
 from bioacoustics.objectives.masks import MaskConfig
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `import small_beats`: pytest leaves the path alone
 
 PARTS = (
     ("modality_encoders.IMAGE.extra_tokens", "encoder.cls_token"),

@@ -10,7 +10,12 @@ import torch
 from pydantic import ValidationError
 
 from bioacoustics.audio.draws import Stream, uniform, uniforms
-from bioacoustics.objectives.masks import MaskConfig, distances_to_blocks, inverse_block_masks
+from bioacoustics.objectives.masks import (
+    MaskConfig,
+    distances_to_blocks,
+    inverse_block_masks,
+    scattered_mask,
+)
 
 NUM_CLONES = 16
 NAMES = {
@@ -203,3 +208,36 @@ def test_reproducible_and_independent_of_the_other_rows() -> None:
 def test_refuses_wrong_settings(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         MaskConfig(**wrong)
+
+
+def test_scattered_masks_hide_the_share_of_each_row_that_is_no_padding() -> None:
+    is_padding = torch.zeros(5, 40, dtype=torch.bool)
+    for row, num_real in enumerate((40, 20, 8, 1, 0)):
+        is_padding[row, num_real:] = True
+    mask = scattered_mask(0.75, torch.arange(5) + 100, is_padding, seed=3)
+    assert mask.is_masked.sum(dim=1).tolist() == [30, 15, 6, 0, 0]
+    assert not (mask.is_masked & is_padding).any()
+    assert mask.places.shape == (5, 10)
+    for row, num_visible in enumerate((10, 5, 2, 1, 0)):
+        assert mask.is_missing[row].tolist() == [False] * num_visible + [True] * (10 - num_visible)
+        visible = mask.places[row, :num_visible]
+        assert visible.tolist() == (~(mask.is_masked | is_padding))[row].nonzero().flatten().tolist()
+        assert len(set(mask.places[row].tolist())) == 10  # also the missing ones have places of their own
+
+
+def test_scattered_masks_follow_from_draw_and_length_alone() -> None:
+    draw_ids = torch.tensor([7, 8, 9])
+    is_padding = torch.zeros(3, 24, dtype=torch.bool)
+    is_padding[1, 16:] = True
+    together = scattered_mask(0.75, draw_ids, is_padding, seed=1).is_masked
+    for row, length in enumerate((24, 16, 24)):
+        alone = scattered_mask(0.75, draw_ids[row : row + 1], is_padding[row : row + 1, :length], seed=1)
+        assert torch.equal(alone.is_masked[0], together[row, :length])
+    assert not torch.equal(together, scattered_mask(0.75, draw_ids, is_padding, seed=2).is_masked)
+    assert not torch.equal(together[0], together[2])
+
+
+def test_scattered_masks_hide_every_patch_equally_often() -> None:
+    is_padding = torch.zeros(2000, 16, dtype=torch.bool)
+    shares = scattered_mask(0.75, torch.arange(2000), is_padding, seed=1).is_masked.float().mean(dim=0)
+    assert (shares - 0.75).abs().max() < 4 * (0.75 * 0.25 / 2000) ** 0.5

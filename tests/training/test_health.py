@@ -41,3 +41,13 @@ def test_half_of_a_short_run_is_many() -> None:
     for num_skipped, num_updates in ((3.0, 4), (10.0, 20), (50.0, 400_000)):
         with pytest.raises(DivergedError):
             check_health(HealthConfig(), row(4) | {"num_skipped_in_a_row": num_skipped}, num_updates)
+
+
+def test_few_tokens_are_an_error_soon() -> None:
+    check_health(HealthConfig(), row(9000, code_perplexity=4.1), 400_000)
+    check_health(HealthConfig(), row(200, code_perplexity=1.0), 400_000)  # not yet
+    with pytest.raises(CollapseError, match=r"codebook has collapsed: at update 201 only 1\.0 tokens"):
+        check_health(HealthConfig(), row(201, code_perplexity=1.0), 400_000)
+    with pytest.raises(CollapseError, match="codebook"):
+        check_health(HealthConfig(), row(6, code_perplexity=1.0), 10)
+    check_health(HealthConfig(min_code_perplexity=0), row(9000, code_perplexity=1.0), 400_000)

@@ -1,6 +1,7 @@
 import copy
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from bioacoustics.audio.log_mel import LogMelConfig
+from bioacoustics.models.audio_encoder import AudioEncoder
+from bioacoustics.models.beats import BEATsConfig, BEATsEncoder
 from bioacoustics.training.optimizer import OptimizerConfig, Updater, learning_rate, parameter_groups
 
 
@@ -132,6 +136,20 @@ def test_decoder_blocks_and_frozen_parameters() -> None:
         parameter_groups(module.requires_grad_(False), OptimizerConfig())
     with pytest.raises(ValueError, match="slows the encoder's blocks"):
         parameter_groups(nn.Linear(2, 2), OptimizerConfig(layer_decay=0.5))
+
+
+def test_blocks_of_beats_learn_slower_with_depth() -> None:
+    config = BEATsConfig(
+        **{"patch_dim": 8, "embed_dim": 16, "hidden_dim": 16, "depth": 3, "num_heads": 2},
+        **{"position_kernel": 4, "position_groups": 2},
+    )
+    module = nn.ModuleDict({"encoder": AudioEncoder(LogMelConfig.beats(), BEATsEncoder(config))})
+    groups = parameter_groups(module, OptimizerConfig(layer_decay=0.5))
+    for group in groups:
+        for name in group["names"]:
+            block = re.search(r"blocks\.(\d)", name)
+            assert group["lr_scale"] == (0.5 ** (3 - int(block[1])) if block else 1.0), name
+    assert {group["lr_scale"] for group in groups} == {0.125, 0.25, 0.5, 1.0}
 
 
 def test_warmup_keeps_the_published_share_of_a_shorter_run() -> None:

@@ -12,9 +12,11 @@ from bioacoustics.training.probes import (
     Interval,
     ProbeTask,
     difference_of,
+    effective_rank,
     interval_of,
     mel_statistics,
     nearest_probe,
+    neighbour_consistency,
     retrieval,
 )
 
@@ -183,3 +185,37 @@ def test_mel_statistics_are_what_they_are_called() -> None:
     np.testing.assert_allclose(high, np.percentile(rows, 95, axis=1), atol=1e-5)
     np.testing.assert_allclose(change, np.diff(rows, axis=1).std(axis=1), atol=1e-6)
     assert torch.isfinite(mel_statistics(log_mel[:, :1])).all()
+
+
+def test_neighbour_consistency_is_not_fooled_by_the_recorder() -> None:
+    generator = np.random.default_rng(6)
+    recordings, positions = np.repeat(np.arange(40), 6), np.tile(np.arange(6), 40)
+    recorder = 5 * generator.normal(size=(40, 8))[recordings]
+    noise = generator.normal(size=(240, 8))
+    assert abs(neighbour_consistency(recorder + noise, recordings, positions).value - 0.5) < 0.05
+    # A call that goes from one window over into the next is found.
+    lasting = np.repeat(generator.normal(size=(120, 8)), 2, axis=0)
+    result = neighbour_consistency(recorder + noise + 2 * lasting, recordings, positions)
+    assert result.value > 0.6
+    assert interval_of(result).low > 0.5
+
+
+def test_neighbour_consistency_is_brute_force_and_needs_three_windows() -> None:
+    features = np.random.default_rng(8).normal(size=(7, 5))
+    recordings, positions = np.array([0, 0, 0, 0, 1, 1, 2]), np.array([0, 1, 2, 3, 0, 1, 0])
+    shares = neighbour_consistency(features, recordings, positions).per_clip
+    assert shares is not None
+    assert np.isnan(shares[4:]).all()
+    rows = (features - features.mean(axis=0)) / features.std(axis=0)
+    for window in range(4):
+        cosine = [1 - scipy.spatial.distance.cosine(rows[window], row) for row in rows[:4]]
+        near = [other for other in range(4) if abs(other - window) == 1]
+        far = [other for other in range(4) if abs(other - window) > 1]
+        assert shares[window] == pytest.approx(np.mean([cosine[n] > cosine[f] for n in near for f in far]))
+
+
+def test_effective_rank_counts_directions() -> None:
+    generator = np.random.default_rng(9)
+    assert effective_rank(np.full((20, 5), 3.0)) == 0
+    assert effective_rank(np.outer(generator.normal(size=50), [1.0, 2.0, 3.0])) == pytest.approx(1, abs=1e-6)
+    assert effective_rank(generator.normal(size=(4000, 6))) == pytest.approx(6, abs=0.01)

@@ -17,6 +17,7 @@ from bioacoustics.workflows.convert import Target, convert
 
 FAIRSEQ = ("pretrain_p1.pt", "pretrain_p2.pt", "finetune.pt")
 HUGGING_FACE = ("hf_pretrain", "hf_finetune")
+BEATS = ("beats_pretrained.pt", "beats_finetuned.pt", "beats_prenorm_glu.pt", "beats_plain.pt")
 
 
 def assert_same(ours: Any, theirs: Any) -> None:
@@ -53,6 +54,28 @@ def test_fairseq_to_ours_and_back_is_equal(
     assert header.source.dtype == ("float16" if half else "float32")
     convert(tmp_path / f"ours{suffix}", tmp_path / "back.pt", "fairseq")
     assert_same(*(torch.load(path, weights_only=True) for path in (tmp_path / "back.pt", theirs)))
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "float16"])
+@pytest.mark.parametrize("name", BEATS)
+def test_beats_to_ours_and_back_is_equal(
+    tmp_path: Path, golden_beats: Path, name: str, half: bool, suffix: str
+) -> None:
+    theirs = halved(golden_beats / name, tmp_path / name) if half else golden_beats / name
+    convert(theirs, tmp_path / f"ours{suffix}", "bioacoustics")
+    convert(tmp_path / f"ours{suffix}", tmp_path / "back.pt", "beats")
+    back, original = (torch.load(path, weights_only=True) for path in (tmp_path / "back.pt", theirs))
+    assert_same(dict(sorted(back.items())), dict(sorted(original.items())))
+
+
+def test_layouts_are_of_one_kind_of_model(tmp_path: Path, golden_eat: Path, golden_beats: Path) -> None:
+    with pytest.raises(ValueError, match="layout is that of BEATs models, and this is a 'eat' model"):
+        convert(golden_eat / "finetune.pt", tmp_path / "out.pt", "beats")
+    for target, output in (("fairseq", "out.pt"), ("huggingface", "out")):
+        with pytest.raises(ValueError, match="layout is that of EAT models, and this is a 'beats' model"):
+            convert(golden_beats / "beats_pretrained.pt", tmp_path / output, target)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("half", [False, True], ids=["float32", "float16"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 import torch
@@ -32,7 +33,7 @@ def run(
 def vectors(frame: pd.DataFrame) -> np.ndarray:
     if "embedding" in frame:
         return np.stack(list(frame["embedding"]))
-    return frame[[name for name in frame if name.startswith("e") and name != "end_s"]].to_numpy(np.float32)
+    return frame[[name for name in frame if name[0] == "e" and name[1:].isdigit()]].to_numpy(np.float32)
 
 
 def test_one_row_for_each_window(tmp_path: Path, small_model: Path, clips: Path) -> None:
@@ -51,7 +52,8 @@ def test_one_row_for_each_window(tmp_path: Path, small_model: Path, clips: Path)
     assert vectors(frame).shape == (8, 32)
     assert np.isfinite(vectors(frame)).all()
     assert outcome.unusable == []
-    assert {entry.name for entry in tmp_path.iterdir()} == {"out.parquet", "out.parquet.problems.csv"}
+    beside = {"out.parquet.problems.csv", "out.parquet.run.json"}
+    assert {entry.name for entry in tmp_path.iterdir()} == {"out.parquet", *beside}
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
@@ -84,7 +86,8 @@ def test_batches_threads_and_neighbours_change_nothing(
 def test_csv_and_parquet_hold_the_same(tmp_path: Path, small_model: Path, clips: Path) -> None:
     as_csv, _ = run(tmp_path / "out.CSV", small_model, clips)
     as_parquet, _ = run(tmp_path / "out.parquet", small_model, clips)
-    assert list(as_csv.columns[:5]) == ["file", "start_s", "end_s", "findings", "e0"]
+    about = ["channel", "site", "start_time", "model", "front_end", "audio"]
+    assert list(as_csv.columns[:11]) == ["file", "start_s", "end_s", "findings", *about, "e0"]
     assert list(as_csv["file"]) == list(as_parquet["file"])
     np.testing.assert_allclose(vectors(as_csv), vectors(as_parquet), rtol=1e-6)
 
@@ -93,6 +96,19 @@ def test_windows_may_overlap(tmp_path: Path, small_model: Path, clips: Path) -> 
     frame, _ = run(tmp_path / "out.parquet", small_model, clips / "b.wav", stride_s=0.5)
     assert list(frame["start_s"]) == [0.0, 0.5, 1.0, 1.5]
     assert list(frame["file"]) == ["b.wav"] * 4
+
+
+def test_a_published_beats_model_has_means_of_patches(
+    tmp_path: Path, golden_beats: Path, clips: Path
+) -> None:
+    model = golden_beats / "beats_pretrained.pt"
+    frame, outcome = run(tmp_path / "out.parquet", model, clips)
+    assert outcome.unusable == []
+    assert vectors(frame).shape == (8, 64)
+    samples, _ = soundfile.read(clips / "c.flac", dtype="float32")  # 50 ms, less than one column of patches
+    with torch.inference_mode():
+        alone = load_encoder(model)(torch.from_numpy(samples)[None]).patches.mean(dim=1)[0]
+    np.testing.assert_allclose(vectors(frame)[4], alone, atol=1e-4)
 
 
 def test_many_windows_are_written_in_parts(tmp_path: Path, small_model: Path, clips: Path) -> None:
@@ -140,7 +156,7 @@ def test_bad_files_can_stop_it(tmp_path: Path, small_model: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"output": Path("out.xlsx")}, r"written as \.csv or \.parquet"),
+        ({"output": Path("out.xlsx")}, r"written as \.csv or \.parquet, a store as a folder \.lance"),
         ({"window_s": 0.01}, r"--window_s 0.01 is too short: this model needs 0.025 s or more"),
     ],
 )
@@ -173,3 +189,21 @@ def test_names_that_are_no_text_and_names_like_markup(
     assert set(frame["file"]) == {"[bold].wav", *(["Grabaci\\udcf3n.wav"] if is_told else [])}
     assert "unusable [/bold] no.wav/a.wav: it is a text file, not sound" in said()
     assert f"{output}: {len(frame)} embeddings of 32 dimensions" in said()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_lower_precision_stays_close_says_so_and_does_not_depend_on_the_batch(
+    tmp_path: Path, small_model: Path, clips: Path, precision: str
+) -> None:
+    exact, _ = run(tmp_path / "float32.parquet", small_model, clips)
+    said = io.StringIO()
+    near, _ = run(tmp_path / "near.parquet", small_model, clips, Console(file=said), precision=precision)
+    ours, theirs = vectors(near), vectors(exact)
+    cosines = (ours * theirs).sum(1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
+    assert cosines.min() > 0.999
+    assert not np.array_equal(ours, theirs)
+    assert f"dimensions, {precision}" in said.getvalue()
+    assert pq.read_schema(tmp_path / "near.parquet").metadata[b"precision"] == precision.encode()
+    if precision == "int8":
+        alone, _ = run(tmp_path / "alone.parquet", small_model, clips, precision=precision, batch_size=1)
+        np.testing.assert_allclose(vectors(alone), ours, rtol=0, atol=1e-4)

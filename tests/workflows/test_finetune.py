@@ -304,6 +304,26 @@ def test_a_frozen_encoder_stays_as_it_was(
         run(tmp_path / "none", sounds, None, freeze_encoder=True)
 
 
+@pytest.mark.parametrize("mode", [None, "MEAN_LOGITS"])
+def test_a_published_beats_model(
+    tmp_path: Path,
+    sounds: SyntheticDataset,
+    golden_beats: Path,
+    console: Console,
+    said: Callable[[], str],
+    mode: str | None,
+) -> None:
+    chosen = {} if mode is None else {"prediction_mode": mode}
+    run(tmp_path, sounds, golden_beats / "beats_pretrained.pt", console, mixup=0.8, **chosen)
+    assert ("classified by MEAN_POOLING" in said()) == (mode is None)
+    header = read_bundle(tmp_path / "checkpoint_best.pt").header
+    assert header.architecture == "beats"
+    assert header.head is not None
+    assert header.head.prediction_mode == (mode or "MEAN_POOLING")
+    # Clips in a padded batch were judged like each clip alone.
+    assert_predictions_are_those_of_the_saved_model(tmp_path, sounds.audio_dir)
+
+
 def test_without_a_model_it_begins_from_scratch(tmp_path: Path, sounds: SyntheticDataset) -> None:
     run(tmp_path, sounds, None, model_size="tiny", num_updates=1, batch_size=2, target_length=64)
     assert load_encoder(tmp_path / "checkpoint_best.pt").embedding_dim == 192

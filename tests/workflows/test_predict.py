@@ -35,11 +35,25 @@ def windows_of(model: Path, clip: Path, window_samples: int) -> np.ndarray:
         return np.stack([classifier(window[None])[0].numpy() for window in windows if len(window) >= 400])
 
 
+def test_a_published_beats_model(tmp_path: Path, golden_beats: Path, clips: Path) -> None:
+    model = golden_beats / "beats_finetuned.pt"
+    frame, _ = run(tmp_path / "out.csv", model, clips)
+    names = [column_of(label) for label in load_classifier(model).labels]
+    assert len(names) == 11 and names[0] == "p(/m/0009a0)"
+    assert [name for name in frame if name.startswith("p(")] == names
+    np.testing.assert_allclose(
+        frame[names].to_numpy()[1], windows_of(model, clips / "b.wav", 160_000)[0], atol=1e-5
+    )
+
+
 def test_one_row_for_each_clip_and_one_column_for_each_label(
     tmp_path: Path, single_label_model: Path, clips: Path
 ) -> None:
     frame, outcome = run(tmp_path / "out.csv", single_label_model, clips)
-    assert list(frame.columns) == ["file", "duration_s", "predicted", "probability", *COLUMNS]
+    assert list(frame.columns) == [
+        *("file", "duration_s", "predicted", "probability", *COLUMNS),
+        *("channel", "site", "start_time", "model", "front_end", "audio"),
+    ]
     assert list(frame["file"]) == ["a.wav", "b.wav", "c.flac", "sub [1]/d.wav", "sub [1]/e.wav"]
     assert list(frame["duration_s"].round(3)) == [0.5, 2.5, 0.05, 1.1, 0.5]
     np.testing.assert_allclose(frame[COLUMNS].sum(axis=1), 1, rtol=1e-5)

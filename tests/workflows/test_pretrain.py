@@ -21,7 +21,8 @@ from bioacoustics.data.synthesis import SyntheticDataset
 from bioacoustics.models.saved import load_encoder, read_bundle
 from bioacoustics.training.metrics import read_metrics
 from bioacoustics.workflows.normalisation import measured_normalisation
-from bioacoustics.workflows.pretrain import PretrainConfig, pretrain, split_recordings
+from bioacoustics.workflows.pretrain import PretrainConfig, pretrain
+from bioacoustics.workflows.pretraining import split_recordings
 from bioacoustics.workflows.survey import BadFiles, Outcome
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -34,6 +34,7 @@ class Stream(IntEnum):
     DROPOUT = 10
     SHUFFLE = 11
     SAMPLING = 12
+    CODEBOOK = 13
 
 
 # The compiler adds up the 64-bit constants exactly and then cannot write the sum, which must wrap around.

@@ -28,6 +28,7 @@ class LogMelConfig(BaseModel, frozen=True, extra="forbid"):
     removes_clip_mean: bool = True
     mean: float = -4.268
     std: float = Field(default=4.569, gt=0)
+    padding: float = 0.0  # log energy of frames that are no sound, before they are normalised
 
     @model_validator(mode="after")
     def _check_range(self) -> "LogMelConfig":
@@ -58,6 +59,7 @@ class LogMelConfig(BaseModel, frozen=True, extra="forbid"):
             "removes_clip_mean": False,
             "mean": 15.41663,
             "std": 6.55582,
+            "padding": math.log(ENERGY_FLOOR),  # digital silence
         }
         return cls(**(published | overrides))
 
@@ -117,8 +119,8 @@ class LogMel(nn.Module):
     ) -> Float[Tensor, "batch frames mels"]:
         """Normalised log-mel spectrograms: (log energy - mean) / (2 std).
 
-        Frames that are not wholly sound have log energy 0 before they are normalised. That is louder than
-        silence (-15.94), but the published models were trained so.
+        Frames that are not wholly sound have the log energy `padding` before they are normalised. EAT's 0 is
+        louder than silence (-15.94), but the published models were trained so.
 
         Args:
             waveforms: mono samples in [-1, 1] at the configured rate.
@@ -131,7 +133,7 @@ class LogMel(nn.Module):
             log_energies = self._log_energies(waveforms.float(), num_samples)
             kept = log_energies[:, :target_length]
             length = math.ceil(max(kept.shape[1], target_length or 0) / multiple_of) * multiple_of
-            fitted = F.pad(kept, (0, 0, 0, length - kept.shape[1]))
+            fitted = F.pad(kept, (0, 0, 0, length - kept.shape[1]), value=self.config.padding)
             return (fitted - self.config.mean) / (2 * self.config.std)
 
     def _log_energies(
@@ -150,7 +152,7 @@ class LogMel(nn.Module):
             return log_energies
         ends = torch.arange(num_frames, device=waveforms.device) * config.frame_shift + config.frame_length
         is_sound = ends <= num_samples.unsqueeze(1)
-        return torch.where(is_sound.unsqueeze(2), log_energies, 0)
+        return torch.where(is_sound.unsqueeze(2), log_energies, config.padding)
 
     def _energies(self, waveforms: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch frames mels"]:
         precision = torch.float32 if waveforms.device.type == "mps" else torch.float64

@@ -24,7 +24,8 @@ __all__ = [
     "stream_segments",
 ]
 
-Channel = int | Literal["mix"]  # counted from 0; "mix" is the mean of all channels
+# Counted from 0; "mix" is the mean of all channels, "loudest" in each window the one with the most power.
+Channel = int | Literal["mix", "loudest"]
 
 _CONTEXT_PERIODS = 400  # of the lower rate: beyond it, soxr's HQ filter has died away (measured)
 _SHORT_S = 0.1
@@ -85,11 +86,16 @@ def read_recording(recording: Recording, sample_rate_hz: int = 16000, channel: C
 
 
 def stream_segments(
-    recording: Recording, config: SegmentConfig, sample_rate_hz: int = 16000, channel: Channel = "mix"
+    recording: Recording,
+    config: SegmentConfig,
+    sample_rate_hz: int = 16000,
+    channel: Channel = "mix",
+    *,
+    first: int = 0,
 ) -> Iterator[tuple[Segment, Reading]]:
-    """Read all windows of a recording in one pass, in constant memory; each equals `read_segment`'s.
+    """Read the windows of a recording in one pass, in constant memory; each equals `read_segment`'s.
 
-    Windows in which nothing can be decoded are left out.
+    The pass begins with window number `first`. Windows in which nothing can be decoded are left out.
 
     Raises:
         UnreadableAudioError: the file cannot be opened, has no such channel, or nothing in it can be decoded.
@@ -99,14 +105,16 @@ def stream_segments(
     num_read = 0
     with decoder_of(recording) as decoder:
         belt = _Belt(decoder, recording.num_channels)
-        for i in range(num_windows):
+        # A seek in Opus is not exact, so there we listen from the start: a later pass gives the same samples.
+        for i in range(0 if recording.container == "OPUS" else first, num_windows):
             segment = segment_at(recording, config, i)
             span = _span_of(segment, sample_rate_hz)
             reading = _reading_of(belt.stretch(span.start, span.stop), span, channel)
             if len(reading.samples):
                 num_read += 1
-                yield segment, reading
-    if num_windows and not num_read:
+                if i >= first:
+                    yield segment, reading
+    if num_windows and not num_read and not first:
         raise _nothing_decoded(recording, 0.0, recording.duration_s)
 
 
@@ -186,7 +194,7 @@ def _reading_of(stretch: Stretch, span: _Span, channel: Channel) -> Reading:
         if not is_number[span.core].all():
             findings.add(Finding.NAN)
         frames = np.where(is_number, frames, np.float32(0))
-    chosen = frames if channel == "mix" else frames[:, channel : channel + 1]
+    chosen = _chosen(frames, span.core, channel)
     mono = chosen.mean(axis=1)
     if chosen.shape[1] > 1 and _cancels(chosen[span.core], mono[span.core]):
         findings.add(Finding.ANTIPHASE)
@@ -197,6 +205,17 @@ def _reading_of(stretch: Stretch, span: _Span, channel: Channel) -> Reading:
     else:
         findings |= _level_findings(chosen[span.core], mono[span.core], samples)
     return Reading(samples, frozenset(findings))
+
+
+def _chosen(
+    frames: Float[np.ndarray, "native channels"], core: slice, channel: Channel
+) -> Float[np.ndarray, "native _"]:
+    """The channels that are mixed: all, the one asked for, or the one with the most power in the window."""
+    if channel == "mix":
+        return frames
+    if channel == "loudest":
+        channel = int(frames[core].var(axis=0, dtype=np.float64).argmax())
+    return frames[:, channel : channel + 1]
 
 
 def _resampled(mono: Float[np.ndarray, " _"], span: _Span) -> Float[np.ndarray, " samples"]:
@@ -244,7 +263,7 @@ def _first_that_sounds(
 
 
 def _check_channel(recording: Recording, channel: Channel) -> None:
-    if channel != "mix" and not 0 <= channel < recording.num_channels:
+    if isinstance(channel, int) and not 0 <= channel < recording.num_channels:
         reason = f"there is no channel {channel}: it has {recording.num_channels}, counted from 0"
         raise UnreadableAudioError(recording.path, reason)
 

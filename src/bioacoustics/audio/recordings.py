@@ -3,7 +3,7 @@
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -114,6 +114,7 @@ def find_audio_files(root: Path) -> list[Path]:
 def scan_recordings(
     root: Path,
     *,
+    paths: Sequence[Path] | None = None,
     num_threads: int | None = None,
     on_file: Callable[[int, int], None] | None = None,
 ) -> Scan:
@@ -121,6 +122,7 @@ def scan_recordings(
 
     Args:
         root: a folder, or one file.
+        paths: only these files, which lie below `root`.
         num_threads: how many headers are read at once; None for a few more than there are processors.
         on_file: called from the calling thread now and then with (files done, files in all).
 
@@ -128,8 +130,10 @@ def scan_recordings(
         FileNotFoundError: there is nothing at `root`.
     """
     started = time.perf_counter()
-    paths, unreadable = [root], []
-    if not root.is_file():
+    unreadable: list[UnreadableFile] = []
+    if paths is None and root.is_file():
+        paths = [root]
+    elif paths is None:
         search = _searched(root)
         paths = [root / name for name in search.names]
         unreadable = [_unreadable(root / name, root, reason) for name, reason in search.locked]
@@ -227,7 +231,7 @@ def _av_header(path: Path, root: Path) -> Recording:
         )
 
 
-def _headers(paths: list[Path], root: Path) -> list[Recording | UnreadableFile]:
+def _headers(paths: Sequence[Path], root: Path) -> list[Recording | UnreadableFile]:
     return [_header(path, root) for path in paths]
 
 

@@ -73,6 +73,12 @@ def segment_at(recording: Recording, config: SegmentConfig, i: int) -> Segment:
     return Segment(recording, start_s, config.window_s)
 
 
+def index_of(segment: Segment, config: SegmentConfig) -> int:
+    """Which window of its recording a segment is, from 0; undoes `segment_at`."""
+    index = math.ceil(segment.start_s / config.step_s - _ROUNDING)
+    return max(0, min(index, num_segments(segment.recording, config) - 1))
+
+
 def cut(recording: Recording, config: SegmentConfig) -> list[Segment]:
     """All windows of one recording, in order of time."""
     return [segment_at(recording, config, i) for i in range(num_segments(recording, config))]

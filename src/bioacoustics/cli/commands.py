@@ -14,16 +14,23 @@ from rich.markup import escape
 
 from bioacoustics import __version__
 from bioacoustics.cli.flags import command_of, explain
-from bioacoustics.cli.launch import Machine, plan_launch, run_plan
+from bioacoustics.cli.launch import Machine, note_on_lone_process, plan_launch, run_plan
 from bioacoustics.cli.processes import die_with_parent
+from bioacoustics.workflows.adapt import AdaptConfig, adapt
+from bioacoustics.workflows.audit import AuditConfig, audit
+from bioacoustics.workflows.clips import ClipsConfig, clips
 from bioacoustics.workflows.convert import ConvertConfig, convert
 from bioacoustics.workflows.demo import DemoConfig, demo
 from bioacoustics.workflows.doctor import doctor
 from bioacoustics.workflows.embed import EmbedConfig, embed
 from bioacoustics.workflows.finetune import FinetuneConfig, finetune
+from bioacoustics.workflows.import_labels import ImportLabelsConfig, import_labels
+from bioacoustics.workflows.index import IndexConfig, index
 from bioacoustics.workflows.predict import PredictConfig, predict
 from bioacoustics.workflows.pretrain import PretrainConfig, pretrain
+from bioacoustics.workflows.search import SearchConfig, search
 from bioacoustics.workflows.survey import BadFiles, Outcome
+from bioacoustics.workflows.train import TrainConfig, train
 
 EXIT_ERROR = 1
 EXIT_UNUSABLE_FILES = 3  # the work is done, but some recordings could not be used
@@ -80,9 +87,16 @@ def _register(name: str, config_type: type[BaseModel], command: Callable[[Any], 
 
 
 _register("pretrain", PretrainConfig, _over_recordings(pretrain))
+_register("adapt", AdaptConfig, _over_recordings(adapt))
 _register("finetune", FinetuneConfig, _over_recordings(finetune))
+_register("train", TrainConfig, _over_recordings(train))
 _register("embed", EmbedConfig, _over_recordings(embed))
 _register("predict", PredictConfig, _over_recordings(predict))
+_register("audit", AuditConfig, _over_recordings(audit))
+_register("search", SearchConfig, _over_recordings(search))
+_register("index", IndexConfig, _plain(index))
+_register("clips", ClipsConfig, _over_recordings(clips))
+_register("import-labels", ImportLabelsConfig, _over_recordings(import_labels))
 _register("convert", ConvertConfig, _convert)
 _register("demo", DemoConfig, _plain(demo))
 
@@ -100,14 +114,22 @@ def _version() -> None:
     print(__version__)
 
 
-def main() -> None:
-    """Run the command line: start several processes where the flags ask for it, else the command itself."""
+def main(command: str | None = None) -> None:
+    """Run the command line: start several processes where the flags ask for it, else the command itself.
+
+    Args:
+        command: The command that the flags are for, where they do not say it themselves.
+    """
     die_with_parent()
+    arguments = sys.argv[1:] if command is None else [command, *sys.argv[1:]]
     try:
-        plan = plan_launch(sys.argv[1:], os.environ, Machine.here())
+        note = note_on_lone_process(arguments, os.environ)
+        if note is not None:
+            console.print(f"[yellow]warning[/] {escape(note)}", highlight=False, soft_wrap=True)
+        plan = plan_launch(arguments, os.environ, Machine.here())
         if plan is not None:
             run_plan(plan)
-        app([word for word in sys.argv[1:] if word.strip()])
+        app([word for word in arguments if word.strip()])
     except ValidationError as error:
         _fail(explain(error), error)
     except OSError as error:

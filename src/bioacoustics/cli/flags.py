@@ -22,6 +22,8 @@ def command_of(config_type: type[Config], run: Callable[[Config], None]) -> Call
     """A function that typer can register: one flag per field of `config_type`, named exactly like the field.
 
     The description of a field is its help, its default the flag's default; a field without one is required.
+    A field with `json_schema_extra={"positional": True}` is given by its place and not by its name. A field
+    `tuple[X, ...]` is a flag that may be repeated, `tuple[X, Y]` one that takes two words.
     """
 
     def command(**values: object) -> None:
@@ -62,9 +64,13 @@ def _panel(config_type: type[BaseModel], name: str) -> str | None:
 def _parameter(name: str, field: FieldInfo, panel: str | None) -> inspect.Parameter:
     flags = [f"--{name}/--no_{name}"] if field.annotation is bool else [f"--{name}"]
     default = inspect.Parameter.empty if field.is_required() else field.get_default(call_default_factory=True)
-    option = typer.Option(
-        *flags, help=escape(field.description or ""), show_default=default is not None, rich_help_panel=panel
-    )
+    shown: dict[str, Any] = {
+        "help": escape(field.description or ""),
+        "show_default": default is not None,
+        "rich_help_panel": panel,
+    }
+    is_positional = field.json_schema_extra == {"positional": True}
+    option = typer.Argument(metavar=name.upper(), **shown) if is_positional else typer.Option(*flags, **shown)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
@@ -80,6 +86,9 @@ def _flag_type(annotation: Any) -> Any:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
         return annotation
+    if origin is tuple:
+        words = tuple(_flag_type(kind) for kind in arguments if kind is not ...)
+        return types.GenericAlias(list if ... in arguments else tuple, words)
     if origin in (typing.Union, types.UnionType):
         kinds = [kind for kind in arguments if kind is not type(None)]
         is_optional = len(kinds) < len(arguments)

@@ -11,7 +11,7 @@ import torch
 
 from bioacoustics.cli.processes import run_processes
 
-LAUNCHED_COMMANDS = ("pretrain", "finetune")
+LAUNCHED_COMMANDS = ("pretrain", "adapt", "finetune", "train")
 # Set by torchrun and `accelerate launch`: whoever sets it has already started the processes.
 ALREADY_LAUNCHED = ("WORLD_SIZE", "ACCELERATE_MIXED_PRECISION")
 
@@ -78,6 +78,23 @@ def plan_launch(
         num_processes=num_processes,
         environment=_environment(num_processes, devices if cuda is not None else None, environment, machine),
         notes=(*notes, *more_notes),
+    )
+
+
+def note_on_lone_process(arguments: Sequence[str], environment: Mapping[str, str]) -> str | None:
+    """What to say where `accelerate launch --cpu --num_processes N` has started one process and not N.
+
+    It does so without a word. What gives it away is the address at which the processes were to meet, which
+    it sets, beside the number of processes, which it does not.
+    """
+    is_training = bool(arguments) and arguments[0] in LAUNCHED_COMMANDS
+    has_been_asked = "ACCELERATE_MIXED_PRECISION" in environment and "MASTER_PORT" in environment
+    if not is_training or not has_been_asked or "WORLD_SIZE" in environment:
+        return None
+    return (
+        "accelerate launch was asked for several processes, but on the processor it starts only one, so this "
+        "run has one process. To have N of them, write `torchrun --nproc_per_node N` in place of "
+        "`accelerate launch ...`, before the same script and flags"
     )
 
 

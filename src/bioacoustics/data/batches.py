@@ -1,6 +1,6 @@
 """Batches: which windows form an update, and what an objective receives of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from bioacoustics.audio.draws import Stream, permuted, seed_of
-from bioacoustics.data.windows import Problem
+from bioacoustics.data.mixture import Mixture
+from bioacoustics.data.windows import Origin, Problem
 
 EVALUATION_DRAWS = 2**62  # draw ids from here on belong to evaluation: no training run comes this far
 MAX_REPLACEMENTS = 8
@@ -55,6 +56,7 @@ class Batch:
     draw_ids: Int[Tensor, " batch"]
     targets: Float[Tensor, "batch classes"] | None = None
     problems: tuple[Problem, ...] = ()
+    origins: tuple[Origin, ...] = ()  # of each row, where several sources are mixed; known without the device
 
     def __len__(self) -> int:
         return self.waveforms.shape[0]
@@ -69,7 +71,13 @@ class Batch:
 
     def rows(self, start: int, stop: int) -> "Batch":
         """Rows `start` to `stop` of this batch."""
-        return self._with(lambda tensor: tensor[start:stop])
+        return replace(self._with(lambda tensor: tensor[start:stop]), origins=self.origins[start:stop])
+
+    def at(self, rows: Sequence[int]) -> "Batch":
+        """The rows with these numbers."""
+        chosen = torch.tensor(rows, dtype=torch.int64).to(self.waveforms.device, non_blocking=True)
+        origins = tuple(self.origins[row] for row in rows) if self.origins else ()
+        return replace(self._with(lambda tensor: tensor[chosen]), origins=origins)
 
     def _with(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         return replace(
@@ -95,6 +103,7 @@ class UpdatePlan:
         num_micro_batches: Forward passes of each process in an update.
         seed: Seed of the order.
         weights: How often to draw each window, in any unit; None: all alike, without repetition.
+        mixture: Which source each row is of, where there are several; then there are no weights.
     """
 
     def __init__(
@@ -106,6 +115,7 @@ class UpdatePlan:
         num_micro_batches: int = 1,
         seed: int = 0,
         weights: Float[np.ndarray, " windows"] | None = None,
+        mixture: Mixture | None = None,
     ) -> None:
         if num_windows < 1:
             raise ValueError("There is no window to train on: check the data folder and the window length")
@@ -119,6 +129,11 @@ class UpdatePlan:
         self.num_processes = num_processes
         self.num_micro_batches = num_micro_batches
         self._seed = seed
+        self._mixture = mixture
+        assert mixture is None or (
+            weights is None
+            and (mixture.num_windows, mixture.rows_per_update) == (num_windows, rows_per_update)
+        )
         self._cumulative_weights = None if weights is None else np.cumsum(weights, dtype=np.float64)
 
     @property
@@ -128,6 +143,8 @@ class UpdatePlan:
 
     def index_of(self, draw_id: int) -> int:
         """The window that this draw reads."""
+        if self._mixture is not None:
+            return self._mixture.index_of(draw_id, self._seed)
         if self._cumulative_weights is not None:
             return self._weighted(seed_of(self._seed, Stream.SAMPLING, draw_id))
         epoch, position = divmod(draw_id, self.num_windows)
@@ -136,6 +153,8 @@ class UpdatePlan:
     def replacement_of(self, draw_id: int, attempt: int) -> int:
         """The window that takes the place of one that could not be read."""
         number = seed_of(self._seed, Stream.REPLACEMENT, draw_id * MAX_REPLACEMENTS + attempt)
+        if self._mixture is not None:
+            return self._mixture.replacement_of(draw_id, number)
         return number % self.num_windows if self._cumulative_weights is None else self._weighted(number)
 
     def micro_batches(self, update: int, rank: int) -> list[list[int]]:

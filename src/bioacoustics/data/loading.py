@@ -196,6 +196,7 @@ def _batch_of(rows: Sequence[_Row], num_samples: int) -> Batch:
         draw_ids=torch.tensor([draw_id for draw_id, _ in read], dtype=torch.int64),
         targets=torch.from_numpy(np.stack(targets).astype(np.float32)) if targets else None,
         problems=tuple(problem for row in rows for problem in row.problems),
+        origins=tuple(window.origin for _, window in read if window.origin is not None),
     )
 
 

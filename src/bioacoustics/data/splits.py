@@ -8,15 +8,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from bioacoustics.audio.dated_names import dated_name
 from bioacoustics.audio.search import AUDIO_SUFFIXES
 from bioacoustics.data.file_names import plain
 from bioacoustics.data.labels import LabelTable
 from bioacoustics.data.spreadsheets import Complaints, read_table, some_of
 
-# 20210502_040000, 20210502T0400, 2021-05-02_04-00-00 and the like: nearly every recorder names files so.
-_DATE_TIME = re.compile(
-    r"(?<!\d)((?:19|20)\d\d)-?([01]\d)-?([0-3]\d)[ _t-]?([012]\d)[-:_h]?([0-5]\d)(?:[-:_m]?([0-5]\d))?(?!\d)"
-)
 _VERSION = re.compile(r"[ _.-]+(?:v\d+|copy|kopie|copia|\(\d+\))$")
 # Clip numbers, start and end in seconds, window or selection numbers; longer numbers are catalogue numbers.
 _CLIP_WORD = r"(?:clip|seg|segment|part|chunk|win|window|sel|selection|[cswp])"
@@ -47,10 +44,9 @@ def group_of(filename: str) -> str:
     """
     path = PurePosixPath(plain(filename.replace("\\", "/")))
     stem = path.stem if path.suffix in AUDIO_SUFFIXES else path.name
-    if moment := _DATE_TIME.search(stem):
-        site = _WORD_AT_END.search(stem[: moment.start()])
-        digits = "".join(part or "" for part in moment.groups())
-        return f"{site.group(1)}_{digits}" if site else digits
+    if dated := dated_name(stem):
+        site = _WORD_AT_END.search(dated.prefix)
+        return f"{site.group(1)}_{dated.digits}" if site else dated.digits
     folder = "" if path.parent == PurePosixPath(".") else f"{path.parent}/"
     return folder + _without_clip_number(_VERSION.sub("", stem))
 
@@ -81,7 +77,8 @@ def split_labels(table: LabelTable, *, valid_fraction: float = 0.2, seed: int = 
             f"{table.path}: every clip counts as a recording of its own, going by the file names; if some "
             "were cut from one recording, add a column 'group', else validation looks better than it is"
         )
-    warnings += _one_sided(table, split)
+    if valid_fraction > 0:  # else nobody asked for two sides
+        warnings += _one_sided(table, split)
     return Split(train=split.train, valid=split.valid, warnings=tuple(warnings))
 
 

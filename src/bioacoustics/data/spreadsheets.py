@@ -56,11 +56,12 @@ def some_of(items: Sequence[str], shown: int = EXAMPLES_SHOWN) -> str:
     return ", ".join(items[:shown]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, *, has_quotes: bool = True) -> Table:
     """Read a CSV whatever spreadsheet wrote it.
 
     Understood: UTF-8 with or without a byte order mark, UTF-16, Windows-1252 (with a warning); comma,
-    semicolon or tab between columns; any line ends; quoted cells.
+    semicolon or tab between columns; any line ends; quoted cells. Programs that never quote, like Raven,
+    may have a single quotation mark in a cell: read their tables without `has_quotes`.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -68,8 +69,8 @@ def read_table(path: Path) -> Table:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file; give the path of a CSV table")
-    text, warnings = _decode(path)
-    lines = _lines(path, text)
+    text, warnings = read_text(path)
+    lines = _lines(path, text, has_quotes)
     header = next(lines, None)
     if header is None:
         raise ValueError(f"{path} is empty; its first line must name the columns, e.g. filename,labels")
@@ -83,7 +84,8 @@ def read_table(path: Path) -> Table:
     return Table(path, tuple(named), tuple(rows), warnings)
 
 
-def _decode(path: Path) -> tuple[str, tuple[str, ...]]:
+def read_text(path: Path) -> tuple[str, tuple[str, ...]]:
+    """The text of a file in whatever encoding, and a warning where it had to be guessed."""
     content = path.read_bytes()
     if content.startswith(b"PK\x03\x04"):
         raise ValueError(f"{path} is a spreadsheet workbook; save it as 'CSV UTF-8' and give that file")
@@ -100,12 +102,19 @@ def _decode(path: Path) -> tuple[str, tuple[str, ...]]:
         return content.decode("cp1252", errors="replace"), (warning,)
 
 
-def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+def _lines(path: Path, text: str, has_quotes: bool) -> Iterator[tuple[int, list[str]]]:
     """Every record with its row number, cells trimmed; blank lines count as rows, as in a spreadsheet."""
     first_line = next((line for line in text.splitlines() if line.strip()), "")
     separator = max(SEPARATORS, key=first_line.count)
-    text = re.sub(r'" +(?=[,;\t\r\n]|$)', '"', text)  # spaces after a closing quote mean nothing
-    reader = csv.reader(StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+    if has_quotes:
+        text = re.sub(r'" +(?=[,;\t\r\n]|$)', '"', text)  # spaces after a closing quote mean nothing
+    reader = csv.reader(
+        StringIO(text, newline=""),
+        delimiter=separator,
+        skipinitialspace=True,
+        strict=True,
+        quoting=csv.QUOTE_MINIMAL if has_quotes else csv.QUOTE_NONE,
+    )
     number = 0
     seen_header = False
     try:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -31,6 +31,15 @@ class Problem:
     is_unusable: bool = False  # the window could not be read at all
 
 
+class Origin(NamedTuple):
+    """Where a window comes from, where several kinds of recordings are mixed; -1: not known or not asked."""
+
+    source: str
+    item: int = -1  # the clip; two windows of one clip have one number
+    recording: int = -1  # clips that were cut from one recording have one number
+    label: int = -1  # number of its class of examples
+
+
 @dataclass(frozen=True, kw_only=True)
 class Window:
     """The sound of one window, not padded, and what is known about it."""
@@ -38,6 +47,7 @@ class Window:
     samples: Float[np.ndarray, " samples"]
     target: Float[np.ndarray, " classes"] | None = None
     problems: tuple[Problem, ...] = ()
+    origin: Origin | None = None
 
 
 @runtime_checkable
@@ -114,6 +124,8 @@ class ClipWindows:
         channel: Channel to read, or "mix".
         crop: Where a longer clip is cropped: somewhere else at every draw (for training), in its centre, or
             at its beginning (as the published EAT recipes do).
+        repeats: Shorter clips are repeated until they fill the window. Padded, they would differ from longer
+            ones by their silence, which a model learns before it learns their sound.
         seed: Seed of the random places.
     """
 
@@ -126,6 +138,7 @@ class ClipWindows:
         sample_rate_hz: int,
         channel: Channel = "mix",
         crop: Literal["random", "centre", "first"] = "centre",
+        repeats: bool = False,
         seed: int = 0,
     ) -> None:
         if targets is not None and len(targets) != len(recordings):
@@ -135,6 +148,7 @@ class ClipWindows:
         self._sample_rate_hz = sample_rate_hz
         self._channel = channel
         self._crop = crop
+        self._repeats = repeats
         self._seed = seed
         self.window_s = window_s
         self.num_samples = round(window_s * sample_rate_hz)
@@ -147,8 +161,11 @@ class ClipWindows:
         recording = self._recordings[index]
         segment = Segment(recording, self._start_s(recording, draw_id), self.window_s)
         reading = _reading_of(segment, self._sample_rate_hz, self._channel)
+        samples = reading.samples[: self.num_samples]
+        if self._repeats and 0 < len(samples) < self.num_samples:
+            samples = np.resize(samples, self.num_samples)
         return Window(
-            samples=reading.samples[: self.num_samples],
+            samples=samples,
             target=None if self._targets is None else self._targets[index],
             problems=_problems(segment, reading),
         )

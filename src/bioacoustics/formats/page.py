@@ -72,6 +72,21 @@ class Page:
         image = f'<img alt="{escape(description)}" style="min-width: {least}px" {source}>'
         self._body.append(f'<figure><div class="wide">{image}</div>{below}</figure>')
 
+    def sound(self, title: str, about: str, *, png: bytes | None = None, mp3: bytes | None = None) -> None:
+        """Add a card with a title, the picture of a sound and a player; cards stand beside each other."""
+        parts = [f"<h3>{escape(title)}</h3>"]
+        if png is not None:
+            source = base64.b64encode(png).decode("ascii")
+            parts.append(f'<img alt="{escape(title)}" src="data:image/png;base64,{source}">')
+        if mp3 is not None:
+            source = base64.b64encode(mp3).decode("ascii")
+            parts.append(f'<audio controls preload="none" src="data:audio/mpeg;base64,{source}"></audio>')
+        card = f'<section class="sound">{"".join(parts)}<p>{escape(about)}</p></section>'
+        if self._body and self._body[-1].endswith(_END_OF_SOUNDS):
+            self._body[-1] = self._body[-1].removesuffix(_END_OF_SOUNDS) + card + _END_OF_SOUNDS
+        else:
+            self._body.append(f'<div class="sounds">{card}{_END_OF_SOUNDS}')
+
     def next_steps(self, steps: Sequence[Step]) -> None:
         """Add the section on what to do next, as a numbered list with commands to copy."""
         self.heading(word("next_steps", self._language))
@@ -97,7 +112,7 @@ class Page:
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             '<meta name="color-scheme" content="light dark">\n'
             '<meta http-equiv="Content-Security-Policy" '
-            "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"
+            "content=\"default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'\">\n"
             f"<title>{escape(self._title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
             f"<header><h1>{escape(self._title)}</h1>{lead}</header>\n"
             f'<nav aria-label="{contents}"><ul>{links}</ul></nav>\n<main>\n{body}\n</main>\n'
@@ -117,6 +132,7 @@ def _width_px(png: bytes) -> float:
     return int.from_bytes(png[16:20], "big") / 1.5
 
 
+_END_OF_SOUNDS = "</div><!-- sounds -->"
 _RIGHT = ' class="number"'
 
 
@@ -171,6 +187,11 @@ img {
   border: 1px solid var(--line); border-radius: .5rem;
 }
 figcaption { color: var(--soft); font-size: .92rem; margin-top: .35rem }
+.sounds { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1rem }
+.sound { border: 1px solid var(--line); border-radius: .6rem; padding: .8rem; background: var(--tint) }
+.sound h3 { font-size: .95rem; margin: 0 0 .5rem; overflow-wrap: anywhere }
+.sound p { font-size: .85rem; color: var(--soft); margin: .4rem 0 0; overflow-wrap: anywhere }
+.sound audio { width: 100%; margin-top: .5rem }
 pre {
   background: var(--tint); border: 1px solid var(--line); border-radius: .5rem; padding: .7rem .9rem;
   overflow-x: auto; font-size: .9rem; line-height: 1.45;

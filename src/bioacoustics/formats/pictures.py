@@ -1,7 +1,6 @@
 """Pictures: charts of a run as PNG, readable on paper, on dark screens and by colour-blind eyes."""
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
+from bioacoustics.formats.axes import GRID as _GRID
+from bioacoustics.formats.axes import INK as _INK
+from bioacoustics.formats.axes import png_of, style
 from bioacoustics.formats.words import Language, word
 from bioacoustics.models.writing import atomic_write
 
 # Okabe & Ito's palette: told apart with every kind of colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_INK, _GRID, _FAINT = "#333333", "#dddddd", "#9aa5ad"
-_DOTS_PER_INCH = 144
+_FAINT = "#9aa5ad"
 _MAX_LABEL_LENGTH = 32
 _SMOOTHED_FROM = 50  # points: with fewer, noise does not hide the course
 
@@ -49,7 +50,7 @@ def loss_curves(rows: Sequence[Mapping[str, int | float]], *, language: Language
     figure = Figure(figsize=size, layout="constrained")
     for position, (axis, names) in enumerate(panels, start=1):
         axes = figure.add_subplot(num_rows, num_columns, position)
-        _style(axes, word("update", language), word(axis, language))
+        style(axes, word("update", language), word(axis, language))
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.ticklabel_format(axis="y", scilimits=(-3, 4))
         for name in names:
@@ -61,7 +62,7 @@ def loss_curves(rows: Sequence[Mapping[str, int | float]], *, language: Language
             axes.legend(fontsize=9, frameon=False)
         if not names:
             axes.text(0.5, 0.5, word("nothing_yet", language), ha="center", transform=axes.transAxes)
-    return _png(figure)
+    return png_of(figure)
 
 
 def _curve(
@@ -129,7 +130,7 @@ def spectrograms(
             axes.set_ylabel(word("frequency", language), fontsize=10, color=_INK)
         if position + num_columns >= len(log_mels):
             axes.set_xlabel(word("time", language), fontsize=10, color=_INK)
-    return _png(figure)
+    return png_of(figure)
 
 
 def _mel(frequency_hz: float) -> float:
@@ -167,7 +168,7 @@ def confusion_matrix(
     bar.set_label(word("share_of_row", language), fontsize=title_size - 1, color=_INK)
     bar.ax.tick_params(labelsize=title_size - 2, colors=_INK)
     bar.outline.set_visible(False)
-    return _png(figure)
+    return png_of(figure)
 
 
 def precision_recall(
@@ -177,47 +178,50 @@ def precision_recall(
     *,
     language: Language = "en",
 ) -> bytes:
-    """Precision over recall of each class that is present, and their mean; up to six classes are named."""
-    present = np.flatnonzero(targets.any(axis=0)).tolist()
+    """Precision over recall of each class that is present, and their mean; up to six classes are named.
+
+    A clip counts for the classes of which it is known whether it has them; elsewhere its target is NaN.
+    """
+    present = np.flatnonzero((targets > 0).any(axis=0)).tolist()
+    known = [np.isfinite(targets[:, column]) for column in present]
+    classes = [
+        (targets[rows, column], scores[rows, column]) for rows, column in zip(known, present, strict=True)
+    ]
+    areas = [average_precision_score(*of_class) for of_class in classes]
     is_named = len(present) < len(COLOURS)
     figure = Figure(figsize=(7.2, 4.8), layout="constrained")
     axes = figure.add_subplot()
-    _style(axes, word("recall", language), word("precision", language))
+    style(axes, word("recall", language), word("precision", language))
     for number, column in enumerate(present):
-        precision, recall, _ = precision_recall_curve(targets[:, column], scores[:, column])
-        area = average_precision_score(targets[:, column], scores[:, column])
-        label = f"{_short(labels[column]).lstrip('_')} ({area:.2f})" if is_named else None
+        precision, recall, _ = precision_recall_curve(*classes[number])
+        label = f"{_short(labels[column]).lstrip('_')} ({areas[number]:.2f})" if is_named else None
         colour = COLOURS[number] if is_named else _FAINT
         axes.step(recall, precision, where="post", color=colour, linewidth=1.2, alpha=0.8, label=label)
     if not is_named:
         axes.plot([], [], color=_FAINT, label=word("one_class", language))
     if present:
-        targets, scores = targets[:, present], scores[:, present]
-        mean = average_precision_score(targets, scores, average="macro")
-        label = f"{word('mean_of_classes', language)} ({mean:.2f})"
+        label = f"{word('mean_of_classes', language)} ({np.mean(areas):.2f})"
         grid = np.linspace(0, 1, 201)
-        axes.plot(grid, _mean_precision(targets, scores, grid), color="black", linewidth=2.6, label=label)
+        axes.plot(grid, _mean_precision(classes, grid), color="black", linewidth=2.6, label=label)
         legend = axes.legend(fontsize=9, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
         for text in legend.get_texts():
             text.set_parse_math(False)
     axes.set_xlim(0, 1.01)
     axes.set_ylim(0, 1.03)
-    return _png(figure)
+    return png_of(figure)
 
 
 def _mean_precision(
-    targets: Float[np.ndarray, "clips classes"],
-    scores: Float[np.ndarray, "clips classes"],
+    classes: Sequence[tuple[Float[np.ndarray, " clips"], Float[np.ndarray, " clips"]]],
     grid: Float[np.ndarray, " recalls"],
 ) -> Float[np.ndarray, " recalls"]:
     """Mean over the classes of the best precision at each recall or a higher one (interpolated precision)."""
     total = np.zeros_like(grid)
-    for column in range(targets.shape[1]):
-        precision, recall, _ = precision_recall_curve(targets[:, column], scores[:, column])
+    for targets, scores in classes:
+        precision, recall, _ = precision_recall_curve(targets, scores)
         best = np.maximum.accumulate(precision)  # recall falls along the arrays
         total += best[len(recall) - 1 - np.searchsorted(recall[::-1], grid)]
-    total /= targets.shape[1]
-    return total
+    return total / len(classes)
 
 
 def per_class_bars(
@@ -235,7 +239,7 @@ def per_class_bars(
     order = np.argsort(np.where(np.isnan(values), -1.0, values), kind="stable")  # barh counts from below
     figure = Figure(figsize=(7.2, float(np.clip(0.9 + 0.29 * len(labels), 2, 40))), layout="constrained")
     axes = figure.add_subplot()
-    _style(axes, word(name, language), "")
+    style(axes, word(name, language), "")
     axes.barh(range(len(labels)), np.nan_to_num(values[order]), color=COLOURS[0], height=0.72)
     for position, value in enumerate(values[order]):
         text = "–" if np.isnan(value) else f"{value:.2f}"
@@ -251,26 +255,8 @@ def per_class_bars(
     axes.xaxis.set_major_locator(FixedLocator(np.linspace(0, 1, 6).tolist()))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.grid(visible=False, axis="y")
-    return _png(figure)
-
-
-def _style(axes: Axes, x_name: str, y_name: str) -> None:
-    axes.set_xlabel(x_name, fontsize=11, color=_INK)
-    axes.set_ylabel(y_name, fontsize=11, color=_INK)
-    axes.tick_params(labelsize=9.5, colors=_INK)
-    axes.grid(color=_GRID, linewidth=0.7)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color("#999999")
+    return png_of(figure)
 
 
 def _short(label: str) -> str:
     return label if len(label) <= _MAX_LABEL_LENGTH else label[: _MAX_LABEL_LENGTH - 1] + "…"
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH, facecolor="white")
-    return buffer.getvalue()

@@ -1,13 +1,19 @@
 """Tables: write rows as they come to one CSV or Parquet file, which appears whole or not at all."""
 
+import csv
+import io
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+
+from bioacoustics.models.writing import atomic_write
+
+Cell = str | int | float | None
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -59,3 +65,14 @@ class TableWriter:
             self._part.replace(self.path)
         else:
             self._part.unlink(missing_ok=True)
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
+    """Write a small CSV table at once, whole or not at all; None is an empty cell."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        file.write(text.getvalue().encode())

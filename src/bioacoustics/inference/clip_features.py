@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from bioacoustics.audio.reading import Channel
@@ -15,7 +15,8 @@ from bioacoustics.data.batches import EVALUATION_DRAWS, Batch, DataConfig
 from bioacoustics.data.loading import EvaluationLoader
 from bioacoustics.data.windows import ClipWindows, Problem, Windows
 from bioacoustics.models.audio_encoder import AudioEncoder
-from bioacoustics.models.eat import Features
+from bioacoustics.models.eat import EATEncoder
+from bioacoustics.models.features import Features
 
 Pooling = Literal["cls", "mean", "mean_std", "bands", "bands_std"]
 
@@ -145,12 +146,11 @@ class _Rows:
     def add(self, batch: Batch) -> None:
         encoder = self._encoder
         log_mel = encoder.log_mel(batch.waveforms, batch.num_samples, target_length=self._target_length)
-        features = _features(encoder, log_mel, self._layer)
+        num_frames = encoder.num_frames(batch.num_samples, batch.waveforms.shape[1])
+        features = _features(encoder, log_mel, num_frames, self._layer)
         num_bands = encoder.config.num_bands
-        is_sound = torch.zeros(features.patches.shape[:2], dtype=torch.bool)
-        for row, num_samples in enumerate(batch.num_samples.tolist()):
-            num_patches = min(num_bands * self._num_columns(num_samples), features.patches.shape[1])
-            is_sound[row, :num_patches] = True
+        is_sound = self._is_sound(features, batch.num_samples)
+        for row, num_patches in enumerate(is_sound.sum(dim=1).tolist()):
             sound = features.patches[row, :num_patches].float()
             cls = None if features.cls is None else features.cls[row].float()
             for pooling, vectors in self._pooled.items():
@@ -158,7 +158,7 @@ class _Rows:
             self._num_patches.append(num_patches)
         self._indices += (batch.draw_ids - EVALUATION_DRAWS).tolist()
         if self._keeps_patches:
-            self._patches.append((features.patches.cpu() * is_sound[..., None]).half())
+            self._patches.append((features.patches * is_sound[..., None]).cpu().half())
 
     def joined(self, problems: tuple[Problem, ...]) -> ClipFeatures:
         return ClipFeatures(
@@ -169,20 +169,35 @@ class _Rows:
             problems=problems,
         )
 
-    def _num_columns(self, num_samples: int) -> int:
-        """Columns of patches that hold sound, one at least; the rest of a last column is padding."""
-        num_frames = self._encoder.front_end.config.num_frames(num_samples)
-        return max(1, round(num_frames / self._encoder.config.patch_size))
+    def _is_sound(
+        self, features: Features, num_samples: Int[Tensor, " batch"]
+    ) -> Bool[Tensor, "batch patches"]:
+        """Patches of columns that hold sound, one at least; an encoder that skips padding says it itself."""
+        if features.is_padding is not None:
+            return ~features.is_padding
+        config, front_end = self._encoder.config, self._encoder.front_end.config
+        num_frames = [front_end.num_frames(count) for count in num_samples.tolist()]
+        columns = [[max(1, round(count / config.patch_size))] for count in num_frames]
+        num_patches = config.num_bands * torch.tensor(columns, device=features.patches.device)
+        return torch.arange(features.patches.shape[1], device=num_patches.device) < num_patches
 
 
 def _features(
-    encoder: AudioEncoder, log_mel: Float[Tensor, "batch frames mels"], layer: int | None
+    encoder: AudioEncoder,
+    log_mel: Float[Tensor, "batch frames mels"],
+    num_frames: Int[Tensor, " batch"] | None,
+    layer: int | None,
 ) -> Features:
     if layer is None:
-        return encoder.features(log_mel)
+        return encoder.features(log_mel, num_frames)
     depth = encoder.config.depth
     if not 0 <= layer < depth:
         raise ValueError(f"layer {layer} is not among the encoder's {depth} blocks, 0 to {depth - 1}")
-    patches = encoder.encoder.embed_patches(log_mel)
-    tokens = encoder.encoder.encode(patches, collect_block_outputs=True).block_outputs[layer]
-    return Features(patches=tokens[:, 1:], cls=tokens[:, 0])
+    model = encoder.encoder
+    patches = model.embed_patches(log_mel)
+    if isinstance(model, EATEncoder):
+        tokens = model.encode(patches, collect_block_outputs=True).block_outputs[layer]
+        return Features(patches=tokens[:, 1:], cls=tokens[:, 0])
+    is_padding = None if num_frames is None else model.is_padding(num_frames, log_mel.shape[1])
+    encoded = model.encode(patches, is_padding=is_padding, collect_layers=True)
+    return Features(patches=encoded.layers[layer], cls=None, is_padding=is_padding)

@@ -1,8 +1,10 @@
 """The bundle: one saved model, as a header that says what it is and the weights by name.
 
-Weights are named after the modules they belong to: `encoder.*` is the EATEncoder (of a pre-training the
-student), `decoder.*` and `teacher.*` come with pre-training, `head.*` with a classifier, `extra.*` are
-weights of a published file that nothing here uses.
+Weights are named after the modules they belong to (`modules_of`): `encoder.*` is the EATEncoder or
+BEATsEncoder (of a pre-training the student), `decoder.*` and `teacher.*` come with EAT's pre-training,
+`predictor.*` and, where it was the tokenizer, `random_projection.*` with BEATs', `projection.*` and
+`codebook.*` with a learnt tokenizer, `head.*` with a classifier, `extra.*` are weights of a published file
+that nothing here uses.
 """
 
 import hashlib
@@ -17,18 +19,23 @@ from typing import Any, Literal
 import safetensors.torch
 import torch
 from pydantic import BaseModel, Field, JsonValue, ValidationError, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 
 from bioacoustics.audio.log_mel import LogMelConfig
-from bioacoustics.models.eat import DecoderConfig, EATConfig, EATDecoder, EATEncoder
+from bioacoustics.models.beats import BEATsConfig
+from bioacoustics.models.codebook import Codebook, CodebookConfig, projection_to_codes
+from bioacoustics.models.eat import DecoderConfig, EATConfig, EATDecoder
+from bioacoustics.models.encoders import CONFIGS, Architecture, EncoderConfig, architecture_of, encoder_of
 from bioacoustics.models.heads import ClassificationHead, HeadConfig
+from bioacoustics.models.predictors import LabelPredictor, LabelPredictorConfig
+from bioacoustics.models.random_projection import RandomProjection, RandomProjectionConfig
 from bioacoustics.models.writing import atomic_write, write_torch
 
 FORMAT_VERSION: Literal[1] = 1
 HEADER_KEY = "bioacoustics"
 EXTRA = "extra."
-Layout = Literal["fairseq", "huggingface"]
-Kind = Literal["encoder", "classifier", "pretraining"]
+Layout = Literal["fairseq", "huggingface", "beats"]
+Kind = Literal["encoder", "classifier", "pretraining", "tokenizer"]
 
 
 def _versions() -> dict[str, str]:
@@ -48,7 +55,7 @@ class Source(BaseModel, frozen=True, extra="forbid"):
     teacher_keys: tuple[
         str, ...
     ] = ()  # the same of the teacher, which fairseq keeps in a dictionary of its own
-    settings: dict[str, JsonValue]  # fairseq: everything but the weights; Hugging Face: config.json
+    settings: dict[str, JsonValue]  # Hugging Face: config.json; others: everything but the weights
     metadata: dict[str, str] = {}  # of the safetensors file
     dropped: tuple[str, ...] = ()  # parts of the file that are not carried, such as the optimizer state
 
@@ -58,10 +65,13 @@ class Header(BaseModel, frozen=True, extra="forbid"):
 
     format_version: Literal[1] = FORMAT_VERSION
     kind: Kind
-    architecture: Literal["eat"] = "eat"
-    encoder: EATConfig
+    architecture: Architecture = "eat"  # follows from the encoder's configuration
+    encoder: EncoderConfig
     log_mel: LogMelConfig
     decoder: DecoderConfig | None = None
+    predictor: LabelPredictorConfig | None = None
+    random_projection: RandomProjectionConfig | None = None  # the tokenizer that the predictor learnt from
+    codebook: CodebookConfig | None = None
     head: HeadConfig | None = None
     labels: tuple[str, ...] = ()
     multi_label: bool | None = None  # probabilities by sigmoid if true, by softmax if false
@@ -70,6 +80,17 @@ class Header(BaseModel, frozen=True, extra="forbid"):
     source: Source | None = None
     versions: dict[str, str] = Field(default_factory=_versions)
     fingerprint: str = ""  # sha256 of the weights and of all settings above `source`
+
+    @model_validator(mode="before")
+    @classmethod
+    def _agree_on_architecture(cls, values: Any) -> Any:
+        """A configuration tells its architecture, and a stored architecture how to read its configuration."""
+        match values:
+            case {"encoder": EATConfig() | BEATsConfig() as encoder, **rest} if "architecture" not in rest:
+                return {**rest, "architecture": architecture_of(encoder), "encoder": encoder}
+            case {"encoder": dict(encoder), **rest} if (name := rest.get("architecture", "eat")) in CONFIGS:
+                return {**rest, "encoder": CONFIGS[name].model_validate(encoder)}
+        return values
 
     @model_validator(mode="after")
     def _check_parts(self) -> "Header":
@@ -87,8 +108,17 @@ class Header(BaseModel, frozen=True, extra="forbid"):
                 raise ValueError(f"{len(self.labels)} labels for {self.head.num_classes} classes")
             if self.multi_label is None:
                 raise ValueError("a classifier must say whether it is multi_label")
-        if self.kind != "pretraining" and self.decoder is not None:
-            raise ValueError(f"a model of kind {self.kind!r} has no decoder")
+        if self.architecture != architecture_of(self.encoder):
+            raise ValueError(
+                f"architecture {self.architecture!r} does not go with a {type(self.encoder).__name__}"
+            )
+        if (self.kind == "tokenizer") != (self.codebook is not None):
+            raise ValueError(
+                f"a model of kind {self.kind!r} with codebook {self.codebook}: exactly tokenizers have one"
+            )
+        for name in ("decoder", "predictor", "random_projection"):
+            if self.kind != "pretraining" and getattr(self, name) is not None:
+                raise ValueError(f"a model of kind {self.kind!r} has no {name}")
         return self
 
 
@@ -163,16 +193,28 @@ def _first_of(names: list[str]) -> str:
     return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"
 
 
-def _expected_shapes(header: Header, *, has_teacher: bool) -> dict[str, torch.Size]:
-    with torch.device("meta"):  # shapes only: no memory, no random numbers drawn
-        encoder = EATEncoder(header.encoder)
-        parts: dict[str, torch.nn.Module] = {"encoder": encoder}
-        if has_teacher:
-            parts["teacher"] = encoder
+def modules_of(header: Header) -> dict[str, nn.Module]:
+    """What the header describes, by the name of each part; shapes only, without memory and weights."""
+    with torch.device("meta"):  # draws no random numbers
+        parts: dict[str, nn.Module] = {"encoder": encoder_of(header.encoder)}
         if header.decoder is not None:
             parts["decoder"] = EATDecoder(header.decoder, header.encoder.embed_dim)
+        if header.predictor is not None:
+            parts["predictor"] = LabelPredictor(header.predictor, header.encoder.embed_dim)
+        if header.random_projection is not None:
+            parts["random_projection"] = RandomProjection(header.random_projection)
+        if header.codebook is not None:
+            parts["projection"] = projection_to_codes(header.encoder.embed_dim, header.codebook)
+            parts["codebook"] = Codebook(header.codebook)
         if header.head is not None:
             parts["head"] = ClassificationHead(header.head, header.encoder.embed_dim)
+    return parts
+
+
+def _expected_shapes(header: Header, *, has_teacher: bool) -> dict[str, torch.Size]:
+    parts = modules_of(header)
+    if has_teacher:
+        parts["teacher"] = parts["encoder"]
     return {
         f"{part}.{name}": weight.shape
         for part, module in parts.items()

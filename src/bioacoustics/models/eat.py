@@ -5,16 +5,17 @@ which builds on data2vec 2.0. The blocks are post-norm, one more norm stands bef
 """
 
 import itertools
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from bioacoustics.models.features import Features
+from bioacoustics.models.linear import Linear
 from bioacoustics.models.transformer import PostNormBlock
 
 Size = Literal["tiny", "small", "base", "large"]
@@ -61,6 +62,15 @@ class EATConfig(BaseModel, frozen=True, extra="forbid"):
         """Patches one above the other in a column of the spectrogram."""
         return self.num_mels // self.patch_size
 
+    @property
+    def has_cls(self) -> bool:
+        """Whether one token stands for the whole row."""
+        return True
+
+    def for_finetuning(self, drop_path_rate: float) -> "EATConfig":
+        """The same shape with the regularisation of a fine-tuning."""
+        return self.model_copy(update={"drop_path_rate": drop_path_rate})
+
 
 class DecoderConfig(BaseModel, frozen=True, extra="forbid"):
     """Shape of the convolutional decoder that pre-training needs."""
@@ -84,19 +94,6 @@ class DecoderConfig(BaseModel, frozen=True, extra="forbid"):
                 return cls(width=1024, kernel=5, num_layers=3)
             case _:
                 return cls(width=EATConfig.of_size(size).embed_dim)
-
-
-@dataclass(frozen=True)
-class Features:
-    """What an encoder says about a batch of spectrograms.
-
-    `patches` are ordered column by column: patch index = time column * bands + band, band 0 the lowest. One
-    column spans `patch_size` frames (160 ms as published). `cls` is one vector for the whole row,
-    None for encoders that have no such token.
-    """
-
-    patches: Float[Tensor, "batch patches dim"]
-    cls: Float[Tensor, "batch dim"] | None
 
 
 class EncodedTokens(NamedTuple):
@@ -236,19 +233,28 @@ class EATDecoder(nn.Module):
             nn.Conv2d(width_in, width_out, config.kernel, padding=config.kernel // 2, groups=config.groups)
             for width_in, width_out in itertools.pairwise(widths)
         )
-        self.projection = nn.Linear(config.width, embed_dim)
+        self.projection = Linear(config.width, embed_dim)
 
     def forward(
-        self, grid_tokens: Float[Tensor, "batch patches dim"], num_columns: int
-    ) -> Float[Tensor, "batch patches dim"]:
-        """Predict a target for every place; `grid_tokens` are in patch order, with noise at masked places."""
+        self,
+        grid_tokens: Float[Tensor, "batch patches dim"],
+        num_columns: int,
+        wanted: Int[Tensor, "batch wanted"] | None = None,
+    ) -> Float[Tensor, "batch predicted dim"]:
+        """Predict the targets of the `wanted` patches, by default of all.
+
+        `grid_tokens` are in patch order, with noise at masked places.
+        """
         batch, _, dim = grid_tokens.shape
         # The view puts channels last in memory, which is what the norm over channels wants as well.
         grid = grid_tokens.reshape(batch, num_columns, -1, dim).permute(0, 3, 1, 2)
         for convolution in self.blocks:
             update = self._layer(convolution, grid)
             grid = update + grid if update.shape[1] == grid.shape[1] else update
-        predicted: Tensor = self.projection(grid.permute(0, 2, 3, 1).flatten(1, 2))
+        decoded = grid.permute(0, 2, 3, 1).flatten(1, 2)
+        if wanted is not None:
+            decoded = decoded.gather(1, wanted[..., None].expand(-1, -1, decoded.shape[2]))
+        predicted: Tensor = self.projection(decoded)
         return predicted
 
     def _layer(

@@ -1,33 +1,46 @@
 """Classification heads: from an encoder's features to one logit per class."""
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from bioacoustics.models.eat import Features
+from bioacoustics.models.features import Features
 
-PredictionMode = Literal["CLS_TOKEN", "MEAN_POOLING", "LIN_SOFTMAX"]
+PredictionMode = Literal["CLS_TOKEN", "MEAN_POOLING", "LIN_SOFTMAX", "MEAN_LOGITS"]
+
+
+SMALLEST_STD = 1e-3  # of a channel that says nothing, which is not to be blown up
 
 
 class HeadConfig(BaseModel, frozen=True, extra="forbid"):
-    """Number of classes and how patches become one vector (names as in the official EAT code)."""
+    """Number of classes and how patches become logits.
+
+    The first three modes are those of the official EAT code: pooling, layer norm, one linear layer. The last
+    is that of BEATs: one linear layer for each patch, and the mean of its logits.
+    """
 
     num_classes: int = Field(gt=0)
     prediction_mode: PredictionMode = "CLS_TOKEN"
     norm_eps: float = Field(default=1e-6, gt=0)  # the Hugging Face port of EAT has 1e-5
+    dropout: float = Field(default=0.0, ge=0, lt=1)  # of each number that is pooled
+    hidden_dim: int | None = Field(default=None, gt=0)  # of a layer between pooling and logits; None: none
 
 
 class ClassificationHead(nn.Module):
-    """Pooling, layer norm and one linear layer."""
+    """From the features of each row to one logit per class; padding does not count."""
 
     def __init__(self, config: HeadConfig, embed_dim: int) -> None:
         super().__init__()
         self.config = config
-        self.fc_norm = nn.LayerNorm(embed_dim, eps=config.norm_eps)
-        self.head = nn.Linear(embed_dim, config.num_classes)
+        has_norm = config.prediction_mode != "MEAN_LOGITS"
+        self.fc_norm = nn.LayerNorm(embed_dim, eps=config.norm_eps) if has_norm else nn.Identity()
+        self.dropout = nn.Dropout(config.dropout)
+        self.hidden = nn.Linear(embed_dim, config.hidden_dim) if config.hidden_dim else None
+        self.head = nn.Linear(config.hidden_dim or embed_dim, config.num_classes)
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
 
@@ -37,25 +50,53 @@ class ClassificationHead(nn.Module):
             case "CLS_TOKEN":
                 if features.cls is None:
                     raise ValueError("this encoder has no CLS token: choose MEAN_POOLING or LIN_SOFTMAX")
-                return features.cls
-            case "MEAN_POOLING":
-                return features.patches.mean(dim=1)
+                cls: Tensor = self.dropout(features.cls)
+                return cls
+            case "MEAN_POOLING" | "MEAN_LOGITS":  # a linear layer of the mean is the mean of a linear layer
+                return self._dropped(features).mean()
             case "LIN_SOFTMAX":
-                return linear_softmax(features.patches)
+                return linear_softmax(self._dropped(features).patches, features.is_padding)
+
+    @torch.no_grad()
+    def standardise(self, pooled: Float[Tensor, "clips dim"]) -> None:
+        """Let the norm give every channel mean 0 and deviation 1 over these clips.
+
+        Pooled features of different sounds differ little beside what they have in common: a new layer would
+        take thousands of updates to find the difference.
+        """
+        if not isinstance(self.fc_norm, nn.LayerNorm):
+            return
+        self.fc_norm.reset_parameters()
+        normed = self.fc_norm(pooled)
+        std = normed.std(dim=0, correction=0).clamp(min=SMALLEST_STD)
+        self.fc_norm.weight.copy_(1 / std)
+        self.fc_norm.bias.copy_(-normed.mean(dim=0) / std)
+
+    def _dropped(self, features: Features) -> Features:
+        return replace(features, patches=self.dropout(features.patches))
+
+    def represent(self, pooled: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch hidden"]:
+        """What the last layer sees of pooled features."""
+        normed: Tensor = self.fc_norm(pooled)
+        return normed if self.hidden is None else nn.functional.gelu(self.hidden(normed))
 
     def forward(self, features: Features) -> Float[Tensor, "batch classes"]:
         """Return one logit per class."""
-        logits: Tensor = self.head(self.fc_norm(self.pool(features)))
+        logits: Tensor = self.head(self.represent(self.pool(features)))
         return logits
 
 
-def linear_softmax(patches: Float[Tensor, "batch patches dim"]) -> Float[Tensor, "batch dim"]:
+def linear_softmax(
+    patches: Float[Tensor, "batch patches dim"], is_padding: Bool[Tensor, "batch patches"] | None = None
+) -> Float[Tensor, "batch dim"]:
     """Logit of the self-weighted mean probability, sum(p^2) / sum(p) over the patches, p = sigmoid(patch).
 
     Wang et al. 2019 ("linear softmax pooling"), computed with logarithms in float32 as EAT does; the official
     offset of 1e-6 keeps the quotient below one. Values that overflow become 0.
     """
     log_p = torch.nn.functional.logsigmoid(patches.float())
+    if is_padding is not None:
+        log_p = log_p.masked_fill(is_padding[..., None], -torch.inf)  # probability 0
     log_mean = (torch.logsumexp(2 * log_p, dim=1) - torch.logsumexp(log_p + 1e-6, dim=1)).clamp(max=0)
     logit = log_mean - torch.log(-torch.expm1(log_mean))
     return torch.nan_to_num(logit, nan=0.0, posinf=0.0, neginf=0.0)

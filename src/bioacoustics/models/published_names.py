@@ -26,14 +26,15 @@ _STEMS = (
 )
 
 
-def _pattern(stem: str) -> re.Pattern[str]:
+def pattern_of(stem: str) -> re.Pattern[str]:
+    """Matches the names that begin with a stem; {} in it stands for the number of a block."""
     return re.compile(re.escape(stem).replace(r"\{\}", r"(?P<number>\d+)") + r"(?P<rest>\..+)?")
 
 
-_FROM_THEIRS = [(_pattern(theirs), ours) for ours, *both in _STEMS for theirs in both if theirs is not None]
+_FROM_THEIRS = [(pattern_of(theirs), ours) for ours, *both in _STEMS for theirs in both if theirs is not None]
 _FROM_OURS: dict[Layout, list[tuple[re.Pattern[str], str]]] = {
-    "fairseq": [(_pattern(ours), theirs) for ours, theirs, _ in _STEMS],
-    "huggingface": [(_pattern(ours), theirs) for ours, _, theirs in _STEMS if theirs is not None],
+    "fairseq": [(pattern_of(ours), theirs) for ours, theirs, _ in _STEMS],
+    "huggingface": [(pattern_of(ours), theirs) for ours, _, theirs in _STEMS if theirs is not None],
 }
 _OLD_POSITIONS = re.compile(re.escape(_MODALITY) + r"positional_encoder\.(positions|pos_embed)")
 _SEQUENTIAL_PATCHES = re.compile(re.escape(_MODALITY) + r"local_encoder\.\d+\..+")
@@ -60,7 +61,7 @@ def our_name(theirs: str) -> str:
             f"weight {theirs}: an embedding of patches in two steps (a convolution, then a linear layer) is "
             "not supported; the published EAT models do it in one"
         )
-    ours = _translated(name, _FROM_THEIRS)
+    ours = translated(name, _FROM_THEIRS)
     if ours is None:
         raise ValueError(f"unknown weight {theirs}: no part of an EAT model is called so")
     return ours
@@ -74,7 +75,8 @@ def teacher_name(theirs: str) -> str:
     )
 
 
-def _translated(name: str, table: Iterable[tuple[re.Pattern[str], str]]) -> str | None:
+def translated(name: str, table: Iterable[tuple[re.Pattern[str], str]]) -> str | None:
+    """The name with its stem replaced by that of the first pattern that matches; None if none does."""
     for pattern, stem in table:
         found = pattern.fullmatch(name)
         if found:
@@ -89,7 +91,7 @@ def namer(known: Mapping[str, str], header: Header, layout: Layout) -> Callable[
         if name in known:
             return known[name]
         ours = name.replace("teacher.", "encoder.", 1) if name.startswith("teacher.") else name
-        theirs = _translated(ours, _FROM_OURS[layout]) or name
+        theirs = translated(ours, _FROM_OURS[layout]) or name
         is_wrapped = layout == "huggingface" or (header.head is not None and not ours.startswith("head."))
         return f"model.{theirs}" if is_wrapped else theirs
 

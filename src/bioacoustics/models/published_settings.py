@@ -218,7 +218,8 @@ def _fairseq_task(name: str) -> dict[str, Any]:
 
 
 def _fairseq_model(header: Header) -> dict[str, Any]:
-    encoder, decoder = header.encoder, header.decoder or DecoderConfig(width=header.encoder.embed_dim)
+    encoder = eat_config(header)
+    decoder = header.decoder or DecoderConfig(width=encoder.embed_dim)
     return {
         "_name": "data2vec_multi",
         "depth": encoder.depth,
@@ -269,7 +270,7 @@ def _fairseq_model(header: Header) -> dict[str, Any]:
 
 def hugging_face_config(header: Header, dtype: str) -> dict[str, Any]:
     """The config.json that describes this model to the published Hugging Face class."""
-    encoder = header.encoder
+    encoder = eat_config(header)
     config: dict[str, Any] = {
         "architectures": ["EATModel"],
         "auto_map": {"AutoConfig": "configuration_eat.EATConfig", "AutoModel": "modeling_eat.EATModel"},
@@ -299,6 +300,20 @@ def hugging_face_config(header: Header, dtype: str) -> dict[str, Any]:
         config["id2label"] = {str(i): label for i, label in enumerate(header.labels)}
         config["label2id"] = {label: i for i, label in enumerate(header.labels)}
     return config
+
+
+def eat_config(header: Header) -> EATConfig:
+    """The encoder's configuration, where it is an EAT model.
+
+    Raises:
+        ValueError: if it is of another architecture, which the layouts of EAT cannot hold.
+    """
+    if not isinstance(header.encoder, EATConfig):
+        raise ValueError(  # noqa: TRY004 -- it is the user's file that does not suit
+            f"this layout is that of EAT models, and this is a {header.architecture!r} model: "
+            "write it as beats or bioacoustics"
+        )
+    return header.encoder
 
 
 def default_labels(num_classes: int) -> tuple[str, ...]:

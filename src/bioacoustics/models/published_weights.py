@@ -5,11 +5,10 @@ is known to be of no use here, or an error. A file that was read and is written 
 the same weights under the same names in the same precision, and the same settings.
 """
 
-import argparse
 import json
 import warnings
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,21 @@ from bioacoustics.models.bundle import (
     Bundle,
     Header,
     Source,
-    header_from_json,
-    header_to_json,
     only_tensors,
     seal,
+)
+from bioacoustics.models.published_carrying import (
+    CARRIED_HEADER,
+    carried_header,
+    from_json,
+    main_dtype,
+    sections_to_json,
+    with_carried_header,
 )
 from bioacoustics.models.published_names import TEACHER, namer, our_name, teacher_name
 from bioacoustics.models.published_settings import (
     default_labels,
+    eat_config,
     fairseq_cfg,
     header_of_fairseq,
     header_of_hugging_face,
@@ -39,8 +45,6 @@ from bioacoustics.models.unpickling import plain
 from bioacoustics.models.writing import atomic_write, write_torch
 
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
-# Under this key a file in a published layout carries our header where its settings cannot say everything.
-_CARRIED_HEADER = "bioacoustics_header"
 # What fairseq expects in a checkpoint beside the model, as of a run that has not begun.
 _EMPTY_SECTIONS: dict[str, Any] = {
     "args": None,
@@ -76,14 +80,14 @@ def bundle_of_fairseq(checkpoint: Mapping[str, Any]) -> Bundle:
     teacher_places = {theirs: teacher_name(theirs) for theirs in teacher}
     ours = _renamed(weights, places) | _renamed(teacher, teacher_places)
 
-    carried = _with_carried_header(checkpoint.get(_CARRIED_HEADER), ours)
+    carried = with_carried_header(checkpoint.get(CARRIED_HEADER), ours)
     if carried is not None:
         return carried
     cfg = plain(checkpoint["cfg"])
-    settings, dropped = _sections_to_json({**checkpoint, "cfg": cfg})
+    settings, dropped = sections_to_json({**checkpoint, "cfg": cfg})
     source = Source(
         layout="fairseq",
-        dtype=_main_dtype(weights.values()),
+        dtype=main_dtype(weights.values()),
         keys=tuple(weights),
         teacher_keys=tuple(teacher),
         settings=settings,
@@ -118,13 +122,13 @@ def read_hugging_face(folder: Path) -> Bundle:
     places = {theirs: our_name(theirs) for theirs in weights}
     ours = _renamed(weights, places)
 
-    carried = _with_carried_header(metadata.pop(_CARRIED_HEADER, None), ours)
+    carried = with_carried_header(metadata.pop(CARRIED_HEADER, None), ours)
     if carried is not None:
         return carried
     header = header_of_hugging_face(config, ours)
     source = Source(
         layout="huggingface",
-        dtype=_main_dtype(weights.values()),
+        dtype=main_dtype(weights.values()),
         keys=tuple(weights),
         settings=config,
         metadata=metadata,
@@ -141,13 +145,13 @@ def write_fairseq(bundle: Bundle, path: Path) -> None:
         OSError: if it cannot be written.
     """
     header, weights = bundle.header, bundle.weights
-    if header.encoder.num_mels != 128:
-        raise ValueError(f"the official EAT code has 128 mel bands, this model {header.encoder.num_mels}")
+    if (num_mels := eat_config(header).num_mels) != 128:
+        raise ValueError(f"the official EAT code has 128 mel bands, this model {num_mels}")
     source = header.source if header.source is not None and header.source.layout == "fairseq" else None
     if source is not None:
         model = OrderedDict((theirs, weights[our_name(theirs)]) for theirs in source.keys)
         teacher = {theirs: weights[teacher_name(theirs)] for theirs in source.teacher_keys}
-        sections = {name: _from_json(value) for name, value in source.settings.items()}
+        sections = {name: from_json(value) for name, value in source.settings.items()}
     else:
         canonical = namer({}, header, "fairseq")
         model = OrderedDict(
@@ -166,7 +170,7 @@ def write_fairseq(bundle: Bundle, path: Path) -> None:
             )
     sections = _EMPTY_SECTIONS | {"cfg": fairseq_cfg(header), "task_state": _task_state(header)} | sections
     understood = header_of_fairseq(sections["cfg"], sections["task_state"], weights)
-    carried = _carried_header(header, understood)
+    carried = carried_header(header, understood)
     content = sections | {"model": model | ({TEACHER: teacher} if teacher else {})} | carried
     write_torch(content, path)
 
@@ -182,6 +186,7 @@ def write_hugging_face(bundle: Bundle, folder: Path) -> None:
         OSError: if it cannot be written.
     """
     header, weights = bundle.header, bundle.weights
+    eat_config(header)  # refuses others
     if header.head is not None and header.head.prediction_mode != "CLS_TOKEN":
         raise ValueError(
             "the published Hugging Face class classifies by CLS_TOKEN, this model by "
@@ -204,9 +209,9 @@ def write_hugging_face(bundle: Bundle, folder: Path) -> None:
         header = seal(header.model_copy(update={"kind": kind, "decoder": None, "source": None}), kept).header
         canonical = namer({}, header, "huggingface")
         content = {canonical(name): weight for name, weight in kept.items()}
-        config = hugging_face_config(header, _main_dtype(kept.values()))
+        config = hugging_face_config(header, main_dtype(kept.values()))
         metadata = {"format": "pt"}
-    metadata |= _carried_header(header, header_of_hugging_face(config, weights))
+    metadata |= carried_header(header, header_of_hugging_face(config, weights))
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / WEIGHTS_FILE) as file:
         file.write(safetensors.torch.save(content, metadata))
@@ -222,38 +227,6 @@ def _renamed(weights: Mapping[str, Tensor], places: Mapping[str, str]) -> dict[s
     return {places[theirs]: weight for theirs, weight in weights.items()}
 
 
-def _main_dtype(weights: Iterable[Tensor]) -> str:
-    dtypes = Counter(str(weight.dtype).removeprefix("torch.") for weight in weights)
-    return dtypes.most_common(1)[0][0] if dtypes else "float32"
-
-
-def _carried_header(header: Header, understood: Header) -> dict[str, str]:
-    """Our header, to be carried in a published file, unless the settings there say all that it says."""
-    not_compared = {"source", "versions", "fingerprint"}
-    if header.model_dump(exclude=not_compared) == understood.model_dump(exclude=not_compared):
-        return {}
-    if header.log_mel != understood.log_mel:
-        taken = understood.log_mel.model_dump()
-        unsaid = {name: value for name, value in header.log_mel.model_dump().items() if value != taken[name]}
-        warnings.warn(
-            f"this layout cannot say how spectrograms are made; other programs must be told: {unsaid}",
-            stacklevel=3,
-        )
-    return {_CARRIED_HEADER: header_to_json(header)}
-
-
-def _with_carried_header(text: object, weights: Mapping[str, Tensor]) -> Bundle | None:
-    """The bundle with the header that its file carries, unless the weights have changed since."""
-    if not isinstance(text, str):
-        return None
-    try:
-        header = header_from_json(text)
-        bundle = seal(header, weights)
-    except ValueError:  # of a later format, or of other weights: the file's own settings still hold
-        return None
-    return bundle if bundle.header.fingerprint == header.fingerprint else None
-
-
 def _warn_if_lost(weights: Mapping[str, Tensor], prefixes: tuple[str, ...], what: str) -> None:
     lost = [name for name in weights if name.startswith(prefixes)]
     if lost:
@@ -264,56 +237,3 @@ def _task_state(header: Header) -> dict[str, Any]:
     if header.head is None or header.labels == default_labels(header.head.num_classes):
         return {}
     return {"labels": {label: i for i, label in enumerate(header.labels)}}
-
-
-def _sections_to_json(checkpoint: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The settings and states of a checkpoint as JSON values, and the names of those that are none."""
-    sections: dict[str, Any] = {}
-    dropped = []
-    for name, section in checkpoint.items():
-        if name in {"model", _CARRIED_HEADER}:
-            continue
-        try:
-            sections[name] = _to_json(section)
-        except _NotJsonError:
-            dropped.append(name)
-    return sections, tuple(dropped)
-
-
-class _NotJsonError(Exception):
-    """An object that is no setting: a tensor, or one of a foreign class."""
-
-
-def _to_json(value: object) -> Any:
-    """A JSON value that `_from_json` turns into an equal object."""
-    match value:
-        case None | bool() | int() | float() | str():
-            return value
-        case list():
-            return [_to_json(entry) for entry in value]
-        case tuple():
-            return {"!tuple": [_to_json(entry) for entry in value]}
-        case argparse.Namespace():
-            return {"!namespace": _to_json(vars(value))}
-        case Mapping() if all(isinstance(key, str) and not key.startswith("!") for key in value):
-            return {key: _to_json(entry) for key, entry in value.items()}
-        case Mapping():
-            return {"!dict": [[_to_json(key), _to_json(entry)] for key, entry in value.items()]}
-        case _:
-            raise _NotJsonError
-
-
-def _from_json(value: Any) -> Any:
-    match value:
-        case list():
-            return [_from_json(entry) for entry in value]
-        case {"!tuple": list(entries)}:
-            return tuple(_from_json(entry) for entry in entries)
-        case {"!namespace": dict(attributes)}:
-            return argparse.Namespace(**_from_json(attributes))
-        case {"!dict": list(pairs)}:
-            return dict(_from_json(pair) for pair in pairs)
-        case dict():
-            return {key: _from_json(entry) for key, entry in value.items()}
-        case _:
-            return value

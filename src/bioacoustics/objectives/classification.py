@@ -4,7 +4,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import BaseModel, Field
 from torch import Tensor
 
@@ -67,21 +67,34 @@ class Classification(Objective):
             raise ValueError("classification needs labels, but this batch has no targets")
         with torch.no_grad():
             log_mel, targets = self._inputs(batch, batch.targets)
-        return self.losses_of(log_mel, targets)
+            num_frames = self.classifier.num_frames(batch.num_samples, batch.waveforms.shape[1])
+            if num_frames is not None and self.training and self.config.augment.mixup_alpha:
+                num_frames = torch.maximum(num_frames, num_frames.flip(0))  # of the longer one of each pair
+        return self.losses_of(log_mel, targets, num_frames)
 
     def losses_of(
-        self, log_mel: Float[Tensor, "batch frames mels"], targets: Float[Tensor, "batch classes"]
+        self,
+        log_mel: Float[Tensor, "batch frames mels"],
+        targets: Float[Tensor, "batch classes"],
+        num_frames: Int[Tensor, " batch"] | None = None,
     ) -> Losses:
         """Loss of clips that are already spectrograms, with targets that may be mixed."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freezes_encoder):
-            features = self.classifier.encoder.features(log_mel)
-        logits = self.classifier.head(features)
-        with torch.autocast(log_mel.device.type, enabled=False):
-            errors = self._errors(logits.float(), self._smoothed(targets))
+            features = self.classifier.encoder.features(log_mel, num_frames)
+        return self.losses_of_logits(self.classifier.head(features), targets)
+
+    def losses_of_logits(
+        self, logits: Float[Tensor, "batch classes"], targets: Float[Tensor, "batch classes"]
+    ) -> Losses:
+        """Loss of what the head said; a class of which a clip's target is NaN, not known, does not count."""
+        is_known = targets.isfinite()
+        targets = targets.nan_to_num()
+        with torch.autocast(logits.device.type, enabled=False):
+            errors = self._errors(logits.float(), self._smoothed(targets)) * is_known
         by_positives = self.config.normaliser == "positives"
         # Without any positive the sum still has to count: as much as one label.
         weight = targets.sum().clamp(min=1) if by_positives else targets.new_full((), len(targets))
-        total = errors.sum() / weight
+        total = errors.sum() / weight.clamp(min=1)
         return Losses(total=total, weight=weight, terms={"loss": total.detach()})
 
     def _inputs(

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel, Field
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from bioacoustics.audio.draws import Stream, seed_of, uniforms
 from bioacoustics.data.batches import Batch
@@ -91,7 +92,12 @@ class MaskedLatent(Objective):
     ) -> None:
         """Build the objective around a student; a teacher that is not given starts as its copy."""
         super().__init__()
-        depth = encoder.encoder.config.depth
+        student = encoder.encoder
+        if not isinstance(student, EATEncoder):
+            raise ValueError(  # noqa: TRY004 -- it is the user's checkpoint that does not suit
+                "masked latent prediction is the pre-training of EAT, and this encoder is of another kind"
+            )
+        depth = student.config.depth
         if (config.average_top_k_layers or depth) > depth:
             raise ValueError(
                 f"average_top_k_layers is {config.average_top_k_layers}, but the encoder has {depth} blocks"
@@ -99,12 +105,18 @@ class MaskedLatent(Objective):
         self.config, self.seed = config, seed
         self.encoder = encoder
         self.decoder = decoder
-        self.teacher = copy.deepcopy(encoder.encoder) if teacher is None else teacher
+        self.teacher = copy.deepcopy(student) if teacher is None else teacher
         # Steps of the average are far below the resolution of half precision.
         self.teacher.float().requires_grad_(requires_grad=False).eval()
         generator = torch.Generator().manual_seed(seed_of(seed, Stream.MASK_NOISE, 0))
         table = torch.randn(NOISE_TABLE_SIZE, generator=generator) * config.mask_noise_std
         self.register_buffer("noise_table", table, persistent=False)
+
+    @property
+    def student(self) -> EATEncoder:
+        """The encoder that learns."""
+        assert isinstance(self.encoder.encoder, EATEncoder)
+        return self.encoder.encoder
 
     def train(self, mode: bool = True) -> "MaskedLatent":
         """Switch to training or evaluation; the teacher stays in evaluation."""
@@ -142,11 +154,11 @@ class MaskedLatent(Objective):
         """Losses for given masks (all rows with the configured count) and noise; rows = clips x clones."""
         targets = self.targets(log_mel)
         cls, grid = self.encode_visible(log_mel, masks, noise)
-        num_columns, _ = self._grid(log_mel)
-        predictions = self.decoder(grid, num_columns)
+        hidden = self._hidden(masks)
+        predictions = self._predictions(grid, hidden, self._grid(log_mel)[0])
         with torch.autocast(log_mel.device.type, enabled=False):
             cls = cls.float().view(*masks.shape[:2], -1)
-            return self._losses(cls, predictions.float().view(*masks.shape, -1), targets, masks)
+            return self._losses(cls, predictions.float(), targets, hidden, masks.shape[-1])
 
     @torch.no_grad()
     def targets(self, log_mel: Float[Tensor, "batch frames mels"]) -> Float[Tensor, "batch patches dim"]:
@@ -170,7 +182,7 @@ class MaskedLatent(Objective):
         noise: Float[Tensor, "rows patches dim"],
     ) -> tuple[Float[Tensor, "rows dim"], Float[Tensor, "rows patches dim"]]:
         """CLS of every clone, and the decoder's input: student features where visible, else noise."""
-        student = self.encoder.encoder
+        student = self.student
         patches = student.embed_patches(log_mel)
         num_patches, dim = patches.shape[1:]
         num_visible = self.config.mask.num_visible(num_patches)
@@ -181,6 +193,32 @@ class MaskedLatent(Objective):
         places = visible.flatten(0, 1)[..., None].expand(-1, -1, dim)
         return tokens[:, 0], noise.to(tokens.dtype).scatter(1, places, tokens[:, 1:])
 
+    def _hidden(self, masks: Bool[Tensor, "batch clones patches"]) -> Int[Tensor, "batch clones hidden"]:
+        """Numbers of the patches that each clone does not see."""
+        num_visible = self.config.mask.num_visible(masks.shape[-1])
+        return masks.to(torch.uint8).argsort(dim=-1, stable=True)[..., num_visible:]
+
+    def _predictions(
+        self,
+        grid: Float[Tensor, "rows patches dim"],
+        hidden: Int[Tensor, "batch clones hidden"],
+        num_columns: int,
+    ) -> Float[Tensor, "batch clones hidden dim"]:
+        """What the decoder says of the hidden patches, the only ones that count.
+
+        On the processor the clones of one clip go through it at a time, and again in the backward pass: its
+        activations, a third of the memory of a step, never exist for all clips at once.
+        """
+        if grid.device.type != "cpu" or not torch.is_grad_enabled() or torch.compiler.is_compiling():
+            predictions: Tensor = self.decoder(grid, num_columns, hidden.flatten(0, 1))
+            return predictions.view(*hidden.shape, -1)
+        clips = zip(grid.view(*hidden.shape[:2], *grid.shape[1:]), hidden, strict=True)
+        decoded = [
+            checkpoint(self.decoder, clip, num_columns, wanted, use_reentrant=False, preserve_rng_state=False)
+            for clip, wanted in clips
+        ]
+        return torch.stack(decoded)
+
     def mask_noise(
         self, draw_ids: Int[Tensor, " batch"], num_patches: int
     ) -> Float[Tensor, "rows patches dim"]:
@@ -189,7 +227,7 @@ class MaskedLatent(Objective):
         Numbers from a generator seeded by each clip would need the draw ids on the host, and a wait for the
         device; hashing each number costs more memory than the rest of the decoder's input.
         """
-        dim = self.encoder.encoder.config.embed_dim
+        dim = self.student.config.embed_dim
         num_clones = self.config.num_clones
         draws = uniforms(self.seed, Stream.MASK_NOISE, draw_ids, num_clones * num_patches)
         starts = (draws * (NOISE_TABLE_SIZE - dim)).long().view(-1, num_patches)
@@ -199,12 +237,12 @@ class MaskedLatent(Objective):
     def after_step(self, num_updates: int) -> None:
         """Move the teacher towards the student: teacher = decay * teacher + (1 - decay) * student."""
         weight = 1 - self.config.ema_decay_at(num_updates)
-        student = [parameter.float() for parameter in self.encoder.encoder.parameters()]
+        student = [parameter.float() for parameter in self.student.parameters()]
         torch._foreach_lerp_(list(self.teacher.parameters()), student, weight)
 
     def _grid(self, log_mel: Float[Tensor, "batch frames mels"]) -> tuple[int, int]:
         """Patches along time and along frequency."""
-        size = self.encoder.encoder.config.patch_size
+        size = self.student.config.patch_size
         return log_mel.shape[1] // size, log_mel.shape[2] // size
 
     def _teacher_layers(
@@ -231,13 +269,15 @@ class MaskedLatent(Objective):
     def _losses(
         self,
         cls: Float[Tensor, "batch clones dim"],
-        predictions: Float[Tensor, "batch clones patches dim"],
+        predictions: Float[Tensor, "batch clones hidden dim"],
         targets: Float[Tensor, "batch patches dim"],
-        masks: Bool[Tensor, "batch clones patches"],
+        hidden: Int[Tensor, "batch clones hidden"],
+        num_patches: int,
     ) -> Losses:
         scale = self.config.loss_scale or targets.shape[-1] ** -0.5
-        frame_errors = self._errors(predictions, targets[:, None])
-        frame_loss = scale * (frame_errors * masks).sum() / masks.sum()
+        places = hidden.flatten(1)[..., None].expand(-1, -1, targets.shape[-1])
+        wanted = targets.gather(1, places).view_as(predictions)
+        frame_loss = scale * self._errors(predictions, wanted).mean()
         utterance_errors = self._errors(cls, targets.mean(dim=1)[:, None])
         over_rows = utterance_errors.sum() if self.config.sums_utterance_rows else utterance_errors.mean()
         utterance_loss = self.config.utterance_weight * scale * over_rows
@@ -246,9 +286,9 @@ class MaskedLatent(Objective):
             "loss": total.detach(),
             "frame_loss": frame_loss.detach(),
             "utterance_loss": utterance_loss.detach(),
-            "prediction_std": _masked_std(predictions.detach(), masks.float()),
-            "target_std": _masked_std(targets[:, None], masks.sum(dim=1, keepdim=True).float()),
-            "masked_share": masks.float().mean(),
+            "prediction_std": _mean_std(predictions.detach()),
+            "target_std": _mean_std(wanted),
+            "masked_share": total.new_full((), hidden.shape[-1] / num_patches),
         }
         return Losses(total=total, weight=total.new_full((), len(targets)), terms=terms)
 
@@ -263,11 +303,6 @@ class MaskedLatent(Objective):
         return F.smooth_l1_loss(differences, zeros, reduction="none", beta=self.config.loss_beta).sum(dim=-1)
 
 
-def _masked_std(
-    values: Float[Tensor, "batch copies patches dim"], counts: Float[Tensor, "batch copies patches"]
-) -> Float[Tensor, ""]:
-    """Standard deviation over the counted patches of all clips, averaged over channels; 0.001 if constant."""
-    total = counts.sum()
-    mean = torch.einsum("bcp,bcpd->d", counts, values) / total
-    variance = torch.einsum("bcp,bcpd->d", counts, (values - mean).square()) / (total - 1)
-    return (variance + 1e-6).sqrt().mean()
+def _mean_std(values: Float[Tensor, "batch clones hidden dim"]) -> Float[Tensor, ""]:
+    """Standard deviation over all patches of all clips, averaged over channels; 0.001 if constant."""
+    return (values.flatten(0, 2).var(dim=0) + 1e-6).sqrt().mean()

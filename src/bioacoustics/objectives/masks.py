@@ -1,6 +1,7 @@
-"""Masks: which patches of each clone are hidden from the student."""
+"""Masks: which patches are hidden: blocks for EAT's clones, single patches for BEATs."""
 
 from fractions import Fraction
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -95,6 +96,43 @@ def inverse_block_masks(
     num_painted = num_visible if config.paints_visible else num_patches - num_visible
     painted = torch.zeros_like(order, dtype=torch.bool).scatter(-1, order[..., :num_painted], value=True)
     return ~painted if config.paints_visible else painted
+
+
+class ScatteredMask(NamedTuple):
+    """Which patches are hidden, and where the visible ones are.
+
+    Rows of unequal length see different numbers of patches: what a row has too few is marked as missing, and
+    its place is that of some hidden patch.
+    """
+
+    is_masked: Bool[Tensor, "batch patches"]  # padding is neither masked nor visible
+    places: Int[Tensor, "batch visible"]  # in ascending order; the missing ones last
+    is_missing: Bool[Tensor, "batch visible"]
+
+
+def scattered_mask(
+    mask_ratio: float,
+    draw_ids: Int[Tensor, " batch"],
+    is_padding: Bool[Tensor, "batch patches"],
+    *,
+    seed: int,
+) -> ScatteredMask:
+    """Hide single patches at random, in every row the same share of what is no padding, as BEATs does.
+
+    At least one patch of a row stays visible. A row depends on its draw id, its length and the seed alone.
+    """
+    num_patches = is_padding.shape[1]
+    draws = uniforms(seed, Stream.MASK, draw_ids, num_patches)
+    order = draws.masked_fill(is_padding, 2.0).argsort(dim=1, stable=True)
+    ranks = order.argsort(dim=1)
+    num_real = num_patches - is_padding.sum(dim=1, keepdim=True)
+    num_visible = (num_real * (1 - mask_ratio)).round().long().clamp(min=1)
+    is_visible = (ranks < num_visible) & ~is_padding
+    # As many places as the longest possible row needs, so that the device need not be asked for the count.
+    most = max(1, round(num_patches * (1 - mask_ratio)))
+    places = (~is_visible).to(torch.uint8).argsort(dim=1, stable=True)[:, :most]
+    is_missing = ~is_visible.gather(1, places)
+    return ScatteredMask(~(is_visible | is_padding), places, is_missing)
 
 
 def distances_to_blocks(

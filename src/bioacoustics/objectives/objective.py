@@ -1,7 +1,8 @@
 """Objective: what training minimises, and the one contract the training loop knows."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -20,11 +21,13 @@ class Losses:
         total: Mean loss of this micro-batch, to be differentiated.
         weight: How much this micro-batch counts, in the objective's unit (clips, positive labels).
         terms: Detached scalars for the logs, each averaged with the same weight.
+        term_weights: How much some of the terms count instead, where they are of a part of the rows.
     """
 
     total: Float[Tensor, ""]
     weight: Float[Tensor, ""]
     terms: dict[str, Float[Tensor, ""]]
+    term_weights: Mapping[str, Float[Tensor, ""]] = field(default_factory=dict)
 
 
 class Objective(nn.Module, ABC):

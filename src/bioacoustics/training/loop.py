@@ -11,6 +11,7 @@ from rich.console import Console
 
 from bioacoustics.data.batches import UpdatePlan
 from bioacoustics.data.loading import BatchLoader
+from bioacoustics.data.mixture import Mixture
 from bioacoustics.data.windows import Problem, Windows
 from bioacoustics.objectives.objective import Objective
 from bioacoustics.training.acceleration import accelerator_of
@@ -30,6 +31,7 @@ def train(
     write_model: Callable[[Path], None],
     validation: Validation | None = None,
     weights: Float[np.ndarray, " windows"] | None = None,
+    mixture: Mixture | None = None,
     settings: Mapping[str, Any] | None = None,
     record: Mapping[str, Any] | None = None,
     problems: Sequence[Problem] = (),
@@ -50,6 +52,7 @@ def train(
         write_model: Writes the objective's present model to a path, at once or not at all.
         validation: Held-out windows; without them, checkpoint_best.pt is the latest model.
         weights: How often to draw each window; None: each once an epoch.
+        mixture: Which source each row of an update is of, where the windows are of several.
         settings: What else decides the result (of model, objective, windows): recorded, and it must be the
             same when the run goes on.
         record: What else config.json shall hold.
@@ -71,6 +74,7 @@ def train(
         num_micro_batches=config.data.num_micro_batches,
         seed=config.loop.seed,
         weights=weights,
+        mixture=mixture,
     )
     folder.mkdir(parents=True, exist_ok=True)
     run = Run(

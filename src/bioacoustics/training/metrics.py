@@ -30,20 +30,20 @@ class RunningMeans:
         self._sums: dict[str, Tensor] = {}
 
     def add(self, losses: Losses) -> None:
-        """Count the losses of one micro-batch, as much as their weight says."""
-        weight = losses.weight.detach()
-        self._count("weight", weight)
+        """Count the losses of one micro-batch, each as much as its weight says."""
         for name, term in {"loss": losses.total, **losses.terms}.items():
-            self._count(name, term.detach() * weight)
+            weight = losses.term_weights.get(name, losses.weight).detach().to(self._dtype)
+            self._count(name, torch.stack([term.detach() * weight, weight]))
 
     def means(self) -> Row:
         """The means since the last reset; waits for the device."""
         names = sorted(self._sums)
         if not names:
             return {}
-        row = dict(zip(names, torch.stack([self._sums[name] for name in names]).tolist(), strict=True))
-        weight = row.pop("weight")
-        return {name: value / weight if weight else 0.0 for name, value in row.items()}
+        sums = torch.stack([self._sums[name] for name in names]).tolist()
+        return {
+            name: total / weight if weight else 0.0 for name, (total, weight) in zip(names, sums, strict=True)
+        }
 
     def over_processes(self, accelerator: Accelerator) -> "RunningMeans":
         """The sums of all processes together; every process must ask, even one that has counted nothing."""
@@ -67,7 +67,7 @@ class RunningMeans:
         for name, value in sums.items():
             self._count(name, value.to(self._device))
 
-    def _count(self, name: str, value: Float[Tensor, ""]) -> None:
+    def _count(self, name: str, value: Float[Tensor, " 2"]) -> None:
         value = value.to(self._dtype)
         self._sums[name] = self._sums[name] + value if name in self._sums else value
 
@@ -124,21 +124,28 @@ def average_precisions(
     The same numbers as scikit-learn's, without its checks of every class: an interval asks a thousand times.
 
     Args:
-        targets: 1 where the class is present.
+        targets: 1 where the class is present, NaN where that is not known: the clip is left out for it.
         scores: Higher means more likely present.
 
     Returns:
         One value per class; NaN for a class that is never present, for it has no recall. (Some versions of
         scikit-learn say 0 there, which would pull the mean down by a class that cannot be found.)
     """
-    return np.array([_average_precision(targets[:, c] > 0.5, scores[:, c]) for c in range(targets.shape[1])])
+    is_known = np.isfinite(targets)
+    return np.array(
+        [
+            _average_precision(targets[is_known[:, c], c] > 0.5, scores[is_known[:, c], c])
+            for c in range(targets.shape[1])
+        ]
+    )
 
 
 def accuracy(
     targets: Float[np.ndarray, "clips classes"], scores: Float[np.ndarray, "clips classes"]
 ) -> float:
-    """Share of the clips whose highest score is one of their labels."""
-    return float(targets[np.arange(len(targets)), scores.argmax(axis=1)].mean())
+    """Share of the clips whose highest score is one of their labels; what is not known (NaN) is left out."""
+    hits = targets[np.arange(len(targets)), scores.argmax(axis=1)]
+    return float(np.nanmean(hits)) if np.isfinite(hits).any() else float("nan")
 
 
 def classification_scores(
@@ -168,11 +175,16 @@ def bootstrap_interval(
         num_draws: How many test sets to draw.
         confidence: Share of the drawn test sets whose score lies inside.
         seed: Seed of the draws.
+
+    Returns:
+        The two values; NaN where no draw has a score.
     """
     generator = np.random.default_rng(seed)
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     drawn = (generator.integers(len(members), size=len(members)) for _ in range(num_draws))
     scores = [score(np.concatenate([members[g] for g in chosen])) for chosen in drawn]
+    if not np.isfinite(scores).any():
+        return float("nan"), float("nan")
     low, high = np.nanquantile(scores, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 
@@ -180,7 +192,7 @@ def bootstrap_interval(
 def _average_precision(is_present: Bool[np.ndarray, " clips"], scores: Float[np.ndarray, " clips"]) -> float:
     order = np.argsort(-scores, kind="stable")
     hits = np.cumsum(is_present[order])
-    if not hits[-1]:
+    if not is_present.any():
         return float("nan")
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)  # the last clip of each score
     hits = hits[ends]

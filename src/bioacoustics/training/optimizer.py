@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 # Only the encoder's blocks are slowed down, not the decoder's: reference recipes scale nothing else.
-_ENCODER_BLOCK = re.compile(r"(?:^|\.)encoder\.blocks\.(\d+)\.")
+_ENCODER_BLOCK = re.compile(r"(?:^|\.)encoder\.(?:transformer\.)?blocks\.(\d+)\.")
 _PUBLISHED_WARMUP_SHARE = 53_333 / 400_000
 
 

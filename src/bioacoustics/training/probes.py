@@ -23,8 +23,8 @@ TEMPERATURE = 0.07  # of the neighbours' votes, as in the evaluation of DINO (Ca
 NUM_INNER_FOLDS = 3
 SMALLEST_STD = 1e-6  # of a feature that says something
 
-Probe = Literal["nearest", "linear", "attentive", "retrieval"]
-Measure = Literal["accuracy", "mean_average_precision"]
+Probe = Literal["nearest", "linear", "attentive", "retrieval", "neighbours"]
+Measure = Literal["accuracy", "mean_average_precision", "consistency"]
 Features = Float[np.ndarray, "clips dim"]
 Targets = Float[np.ndarray, "clips classes"]
 
@@ -225,6 +225,52 @@ def retrieval(features: Features, task: ProbeTask) -> ProbeResult:
         predictions=None,
         per_clip=precisions,
     )
+
+
+def neighbour_consistency(
+    features: Features, recordings: Int[np.ndarray, " clips"], positions: Int[np.ndarray, " clips"]
+) -> ProbeResult:
+    """How often a window is nearer to the window beside it in time than to others of the same recording.
+
+    The recorder, the place and the noise are those of the whole recording, so they favour no window of it:
+    half of the comparisons are won by chance. What is won beyond that is sound that lasts longer than a
+    window, which is often a calling animal, and sometimes a passing car. It is weaker evidence than labels.
+
+    Args:
+        features: One row for each window; windows of one recording do not overlap.
+        recordings: The recording of every window.
+        positions: Its number within the recording; windows with successive numbers touch.
+    """
+    unit = _unit_rows(standardised(features, features)[0])
+    shares = np.full(len(unit), np.nan)
+    for window in range(len(unit)):
+        others = np.flatnonzero(recordings == recordings[window])
+        distances = np.abs(positions[others] - positions[window])
+        cosines = unit[others] @ unit[window]
+        near, far = cosines[distances == 1], cosines[distances > 1]
+        if len(near) and len(far):
+            gaps = near[:, None] - far[None]
+            shares[window] = (gaps > 0).mean() + 0.5 * (gaps == 0).mean()
+    return ProbeResult(
+        probe="neighbours",
+        measure="consistency",
+        targets=np.zeros((len(unit), 0)),
+        groups=recordings,
+        predictions=None,
+        per_clip=shares,
+    )
+
+
+def effective_rank(features: Features) -> float:
+    """How many directions features use: exp of the entropy of their singular values (Roy & Vetterli 2007).
+
+    It is 1 when all clips differ along one line, and 0 when they do not differ at all: collapse.
+    """
+    values = np.linalg.svd(features - features.mean(axis=0), compute_uv=False).astype(np.float64)
+    if values.sum() < SMALLEST_STD:
+        return 0.0
+    shares = values[values > 0] / values.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
 def inner_folds(task: ProbeTask, fitted: Int[np.ndarray, " fitted"], seed: int) -> Int[np.ndarray, " fitted"]:

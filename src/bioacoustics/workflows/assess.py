@@ -21,7 +21,7 @@ from bioacoustics.data.batches import DataConfig
 from bioacoustics.models.audio_encoder import AudioClassifier
 from bioacoustics.models.saved import build_classifier, bundle_of_classifier, read_bundle, write_bundle
 from bioacoustics.models.writing import atomic_write
-from bioacoustics.objectives.classification import Classification
+from bioacoustics.objectives.objective import Objective
 from bioacoustics.training.metrics import accuracy, average_precisions, bootstrap_interval
 from bioacoustics.training.validation import Evaluation, Validation, evaluate
 
@@ -57,7 +57,8 @@ class ClassScore:
 
 def assess(
     folder: Path,
-    objective: Classification,
+    objective: Objective,
+    classifier: AudioClassifier,
     held_out: HeldOut,
     data: DataConfig,
     accelerator: Accelerator,
@@ -66,13 +67,23 @@ def assess(
     """Judge checkpoint_best.pt in a run folder and calibrate it; every process must call this.
 
     Writes per_class.csv, predictions.csv and a confusion matrix (one label a clip) or precision-recall curves
-    (several). The checkpoint is replaced by the same model with calibrated probabilities.
+    (several). The checkpoint is replaced by the same model with calibrated probabilities. Where it is not
+    known whether a clip has a label (NaN), the clip does not count for that label.
+
+    Args:
+        folder: The run folder.
+        objective: What was trained.
+        classifier: Its classifier, by which `held_out` predicts.
+        held_out: The clips that judge.
+        data: How they are read.
+        accelerator: Device and processes.
+        console: Where to show the scores.
     """
     accelerator.wait_for_everyone()
     best = folder / "checkpoint_best.pt"
     saved = read_bundle(best)
-    classifier = build_classifier(saved)
-    objective.classifier.load_state_dict(classifier.state_dict())
+    best_classifier = build_classifier(saved)
+    classifier.load_state_dict(best_classifier.state_dict())
     evaluation = evaluate(objective, held_out.validation, data, accelerator)
     if not accelerator.is_main_process:
         return
@@ -88,9 +99,9 @@ def assess(
             "calibration_error_before": calibration_error(evaluation.targets, evaluation.probabilities),
             "calibration_error_after": calibration_error(evaluation.targets, probabilities),
         }
-        _temper(classifier, temperature)
-        write_bundle(bundle_of_classifier(classifier, calibration), best)
-    _write_results(folder, classifier, held_out, evaluation, probabilities, console)
+        _temper(best_classifier, temperature)
+        write_bundle(bundle_of_classifier(best_classifier, calibration), best)
+    _write_results(folder, best_classifier, held_out, evaluation, probabilities, console)
 
 
 def fitted_temperature(
@@ -106,9 +117,9 @@ def fitted_temperature(
     def cost(log_temperature: float) -> float:
         p = tempered(probabilities, float(np.exp(log_temperature)), multi_label)
         p = np.clip(p, LOWEST_PROBABILITY, 1 - LOWEST_PROBABILITY)
-        likelihood = (targets * np.log(p)).sum()
+        likelihood = np.nansum(targets * np.log(p))
         if multi_label:
-            likelihood += ((1 - targets) * np.log1p(-p)).sum()
+            likelihood += np.nansum((1 - targets) * np.log1p(-p))
         return float(0.5 * log_temperature**2 - likelihood)
 
     found = scipy.optimize.minimize_scalar(cost, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
@@ -127,7 +138,8 @@ def calibration_error(
     targets: Float[np.ndarray, "clips classes"], probabilities: Probabilities, num_bins: int = 10
 ) -> float:
     """Expected calibration error: mean gap between promised and true shares, over bins of promises."""
-    promised, came_true = probabilities.ravel(), targets.ravel()
+    is_known = np.isfinite(targets)
+    promised, came_true = probabilities[is_known], targets[is_known]
     bins = np.minimum((promised * num_bins).astype(int), num_bins - 1)
     gaps = [
         np.count_nonzero(bins == b) * abs(promised[bins == b].mean() - came_true[bins == b].mean())
@@ -150,6 +162,7 @@ def class_scores(
         else probabilities.argmax(axis=1)[:, None] == np.arange(len(labels))[None]
     )
     is_present = targets > 0.5
+    named = named & np.isfinite(targets)
     scores = []
     for c, ap in enumerate(average_precisions(targets, probabilities)):
         hits, num_named, num_present = (

@@ -10,13 +10,21 @@ from accelerate.utils import gather_object
 from torch import nn
 
 from bioacoustics.models.eat import EATConfig
+from bioacoustics.models.encoders import EncoderConfig
+from bioacoustics.models.relative_transformer import RelativeTransformerConfig
 from bioacoustics.objectives.masked_latent import MaskedLatent
+from bioacoustics.objectives.masked_tokens import MaskedTokens
+from bioacoustics.objectives.token_distillation import TokenDistillation
 
 BYTES_PER_FLOAT = 4
 # Arrays of `embed_dim` floats that a block keeps for the backward pass, for each token.
 FLOATS_KEPT_PER_TOKEN = 16
 # The same of a decoder layer: input, convolution, norm, activation and sum.
 FLOATS_KEPT_PER_PATCH = 5
+# The same of an attention that learns a bias, for each pair of tokens of each head.
+FLOATS_KEPT_PER_PAIR = 4
+# Logits, their logarithms and gradients.
+FLOATS_KEPT_PER_LOGIT = 4
 SHARE_OF_FREE_MEMORY = 0.6
 COPIES_OF_WEIGHTS = 4  # weights, gradients and the two moments of AdamW
 
@@ -35,10 +43,27 @@ def pretraining_bytes_per_clip(objective: MaskedLatent, target_length: int) -> i
     return (kept + losses) * BYTES_PER_FLOAT
 
 
-def finetuning_bytes_per_clip(encoder: EATConfig, target_length: int) -> int:
+def finetuning_bytes_per_clip(encoder: EncoderConfig, target_length: int) -> int:
     """What one clip keeps in memory during an update of fine-tuning."""
     num_patches = target_length // encoder.patch_size * encoder.num_bands
     return _encoder_floats(encoder, num_patches) * BYTES_PER_FLOAT
+
+
+def masked_tokens_bytes_per_clip(objective: MaskedTokens, target_length: int) -> int:
+    """What one clip keeps in memory during an update of BEATs' pre-training."""
+    encoder, predictor = objective.encoder.config, objective.predictor.config
+    num_patches = target_length // encoder.patch_size * encoder.num_bands
+    num_visible = round(num_patches * (1 - objective.config.mask_ratio))
+    kept = _encoder_floats(encoder, num_visible) + _encoder_floats(predictor, num_patches)
+    return (kept + num_patches * predictor.num_codes * FLOATS_KEPT_PER_LOGIT) * BYTES_PER_FLOAT
+
+
+def distillation_bytes_per_clip(objective: TokenDistillation, target_length: int) -> int:
+    """What one clip keeps in memory while a tokenizer is trained."""
+    encoder, estimator = objective.tokenizer.encoder.config, objective.estimator.config
+    num_patches = target_length // encoder.patch_size * encoder.num_bands
+    kept = _encoder_floats(encoder, num_patches) + _encoder_floats(estimator, num_patches)
+    return (kept + num_patches * objective.tokenizer.num_codes * 2) * BYTES_PER_FLOAT
 
 
 def rows_at_a_time(
@@ -77,5 +102,8 @@ def _rows_of_earlier_start(save_dir: Path, batch_size: int) -> int | None:
     return rows if data["batch_size"] == batch_size else None
 
 
-def _encoder_floats(encoder: EATConfig, num_patches: int) -> int:
-    return encoder.depth * (num_patches + 1) * encoder.embed_dim * FLOATS_KEPT_PER_TOKEN
+def _encoder_floats(encoder: EATConfig | RelativeTransformerConfig, num_patches: int) -> int:
+    floats = encoder.depth * (num_patches + 1) * encoder.embed_dim * FLOATS_KEPT_PER_TOKEN
+    if isinstance(encoder, RelativeTransformerConfig) and encoder.relative_bias:
+        floats += encoder.depth * encoder.num_heads * num_patches**2 * FLOATS_KEPT_PER_PAIR
+    return floats

@@ -7,17 +7,18 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from bioacoustics.models.bundle import Header
+from bioacoustics.models.published_beats import write_beats
 from bioacoustics.models.published_weights import write_fairseq, write_hugging_face
 from bioacoustics.models.saved import read_bundle, write_bundle
 
-Target = Literal["bioacoustics", "fairseq", "huggingface"]
+Target = Literal["bioacoustics", "fairseq", "huggingface", "beats"]
 
 
 class ConvertConfig(BaseModel, frozen=True, extra="forbid"):
     """What `convert` needs to know."""
 
     model_path: Path = Field(
-        description="model to convert: ours, a fairseq checkpoint or a Hugging Face folder"
+        description="model to convert: ours, a fairseq or BEATs checkpoint or a Hugging Face folder"
     )
     output_path: Path = Field(description=".pt or .safetensors file; a folder for huggingface")
     to: Target = Field(default="bioacoustics", description="layout to write")
@@ -31,8 +32,8 @@ def convert(model_path: Path, output_path: Path, to: Target) -> Header:
 
     Args:
         model_path: the model to convert.
-        output_path: a `.pt` or `.safetensors` file for "bioacoustics", a `.pt` file for "fairseq", a folder
-            for "huggingface". A file that is there is replaced.
+        output_path: a `.pt` or `.safetensors` file for "bioacoustics", a `.pt` file for "fairseq" (EAT)
+            and "beats", a folder for "huggingface" (EAT). A file that is there is replaced.
         to: the layout to write.
 
     Returns:
@@ -53,13 +54,15 @@ def convert(model_path: Path, output_path: Path, to: Target) -> Header:
             write_bundle(bundle, output_path)
         case "fairseq":
             write_fairseq(bundle, output_path)
+        case "beats":
+            write_beats(bundle, output_path)
         case "huggingface":
             write_hugging_face(bundle, output_path)
     return bundle.header
 
 
 def _check_output(model_path: Path, output_path: Path, to: Target) -> None:
-    suffixes = {"bioacoustics": (".pt", ".safetensors"), "fairseq": (".pt",), "huggingface": ()}[to]
+    suffixes = (".pt", ".safetensors") if to == "bioacoustics" else (".pt",)
     if to == "huggingface":
         if output_path.is_file() or output_path.suffix in {".pt", ".safetensors"}:
             raise ValueError(f"{output_path}: a Hugging Face model is a folder; give a folder's name")

@@ -222,7 +222,7 @@ def _add_sounds(page: Page, story: DemoStory, clips: list[_HeldOutClip], languag
         recordings = scan_recordings(story.unlabeled_dir).recordings
         step = max(1, len(recordings) // NUM_EXAMPLES)
         shown = [(recording.path, recording.path.name) for recording in recordings[::step]]
-    readable = ((title, seen) for path, title in shown if (seen := _log_mel_of(path)) is not None)
+    readable = ((title, seen) for path, title in shown if (seen := log_mel_of(path)) is not None)
     examples = list(islice(readable, NUM_EXAMPLES))
     if not examples:
         return
@@ -232,7 +232,7 @@ def _add_sounds(page: Page, story: DemoStory, clips: list[_HeldOutClip], languag
     page.picture(spectrograms(pictures, titles, language=language), description=", ".join(titles))
 
 
-def _log_mel_of(path: Path) -> Float[np.ndarray, "frames mels"] | None:
+def log_mel_of(path: Path) -> Float[np.ndarray, "frames mels"] | None:
     """Log-mel of the first seconds of a file; None where there is nothing to see."""
     config = LogMelConfig.eat()
     try:

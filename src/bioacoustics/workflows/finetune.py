@@ -20,7 +20,8 @@ from bioacoustics.data.labels import LabelTable
 from bioacoustics.data.windows import ClipWindows, class_balanced_weights
 from bioacoustics.models.audio_encoder import AudioClassifier, AudioEncoder
 from bioacoustics.models.eat import EATConfig, EATEncoder, Size
-from bioacoustics.models.heads import ClassificationHead, HeadConfig
+from bioacoustics.models.encoders import encoder_of
+from bioacoustics.models.heads import ClassificationHead, HeadConfig, PredictionMode
 from bioacoustics.models.saved import bundle_of_classifier, load_encoder, write_bundle
 from bioacoustics.objectives.classification import Classification, ClassificationConfig
 from bioacoustics.training.acceleration import accelerator_of
@@ -59,8 +60,9 @@ class FinetuneConfig(TrainingFlags, frozen=True, extra="forbid"):
     label_type: Literal["auto", "single", "multi"] = Field(
         default="auto", description="one label a clip or several; auto: as the table shows"
     )
-    prediction_mode: Literal["CLS_TOKEN", "MEAN_POOLING", "LIN_SOFTMAX"] = Field(
-        default="CLS_TOKEN", description="how features become one vector"
+    prediction_mode: PredictionMode = Field(
+        default="CLS_TOKEN",
+        description="how features become logits; MEAN_POOLING instead of CLS_TOKEN where there is none",
     )
     epochs: int = Field(default=50, ge=1, description="passes over the training clips")
     num_updates: int | None = Field(
@@ -122,7 +124,7 @@ def finetune(config: FinetuneConfig, console: Console) -> Outcome:
         bad_files=config.bad_files,
         console=quiet,
     )
-    objective = _objective(config, clips.table)
+    objective = _objective(config, clips.table, quiet)
     training, held_out = (
         _windows(config, objective, clips, rows, is_training=is_training)
         for rows, is_training in ((clips.split.train, True), (clips.split.valid, False))
@@ -157,17 +159,26 @@ def finetune(config: FinetuneConfig, console: Console) -> Outcome:
         counts = clips.targets[list(clips.split.train)].sum(axis=0)
         about = HeldOut(validation=validation, names=names, groups=groups, num_training_clips=counts)
         assess(
-            config.save_dir, objective, about, DataConfig(batch_size=config.batch_size), accelerator, quiet
+            config.save_dir,
+            objective,
+            objective.classifier,
+            about,
+            DataConfig(batch_size=config.batch_size),
+            accelerator,
+            quiet,
         )
     return clips.outcome
 
 
-def _objective(config: FinetuneConfig, table: LabelTable) -> Classification:
+def _objective(config: FinetuneConfig, table: LabelTable, console: Console) -> Classification:
     torch.manual_seed(config.seed)
     encoder = _encoder(config)
+    prediction_mode = config.prediction_mode
+    if prediction_mode == "CLS_TOKEN" and not encoder.config.has_cls:
+        prediction_mode = "MEAN_POOLING"
+        console.print("this encoder has no CLS token: clips are classified by MEAN_POOLING")
     head = ClassificationHead(
-        HeadConfig(num_classes=len(table.vocabulary), prediction_mode=config.prediction_mode),
-        encoder.embedding_dim,
+        HeadConfig(num_classes=len(table.vocabulary), prediction_mode=prediction_mode), encoder.embedding_dim
     )
     classifier = AudioClassifier(
         encoder, head, table.vocabulary, multi_label=table.multi_label, target_length=config.target_length
@@ -191,7 +202,7 @@ def _encoder(config: FinetuneConfig) -> AudioEncoder:
         size = EATConfig.of_size(config.model_size, drop_path_rate=config.drop_path)
         return AudioEncoder(LogMelConfig.eat(), EATEncoder(size))
     loaded = load_encoder(config.model_path)
-    encoder = EATEncoder(loaded.config.model_copy(update={"drop_path_rate": config.drop_path}))
+    encoder = encoder_of(loaded.config.for_finetuning(config.drop_path))
     encoder.load_state_dict(loaded.encoder.state_dict(), assign=True)
     return AudioEncoder(loaded.front_end.config, encoder)
 
@@ -240,7 +251,8 @@ def _training_config(
 
 def _predicted(objective: Classification, batch: Batch) -> Float[torch.Tensor, "batch classes"]:
     classifier = objective.classifier
-    logits = classifier.logits(classifier.log_mel(batch.waveforms, batch.num_samples)).float()
+    num_frames = classifier.num_frames(batch.num_samples, batch.waveforms.shape[1])
+    logits = classifier.logits(classifier.log_mel(batch.waveforms, batch.num_samples), num_frames).float()
     return logits.sigmoid() if classifier.multi_label else logits.softmax(dim=-1)
 
 

@@ -1,8 +1,8 @@
-"""Predict: what a fine-tuned model hears in each clip, one row per clip."""
+"""Predict: what a fine-tuned model hears, one row per file or per window, in a table or in a store."""
 
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -10,57 +10,97 @@ from jaxtyping import Float
 from pydantic import Field
 from rich.console import Console
 
-from bioacoustics.formats.tables import TableWriter, check_ending
+from bioacoustics.audio.reading import Channel
 from bioacoustics.inference.device import pick_device
+from bioacoustics.inference.precision import pick_precision, prepare
+from bioacoustics.inference.stopwatch import Stopwatch
 from bioacoustics.models.audio_encoder import AudioClassifier
-from bioacoustics.models.saved import load_classifier
+from bioacoustics.models.saved import build_classifier, read_classifier_bundle
+from bioacoustics.workflows.embed import WINDOW_COLUMNS, window_columns
+from bioacoustics.workflows.journal import RunSettings
+from bioacoustics.workflows.output import Location, check_output, is_store, journal_of
+from bioacoustics.workflows.parts import values_of
+from bioacoustics.workflows.sources import Source, channel_name
 from bioacoustics.workflows.survey import Outcome
-from bioacoustics.workflows.traverse import Traversal, TraverseConfig
+from bioacoustics.workflows.traverse import Traversal, TraverseConfig, reading_settings
 
 DEFAULT_WINDOW_S = 10.0
-ROWS_PER_WRITE = 256
 
 
 class PredictConfig(TraverseConfig, frozen=True, extra="forbid"):
     """What `predict` needs to know."""
 
     model_path: Path = Field(description="fine-tuned checkpoint")
-    output: Path = Field(description="table to write: .csv or .parquet")
+    output: Location = Field(
+        description="table (.csv or .parquet), or store (a folder .lance, s3://...) with a row per window"
+    )
+    per: Literal["file", "window"] = Field(default="file", description="what a row of the table is about")
     threshold: float = Field(
         default=0.5, gt=0, lt=1, description="probability of a label being named, where several may hold"
     )
 
 
 def predict(config: PredictConfig, console: Console) -> Outcome:
-    """Write one row per clip: file, duration, label, probability, and one column for every label.
+    """Write one row per file, or per window: label, probability, and one column for every label.
 
-    A clip longer than the window is cut into windows. A clip has the mean of their probabilities where
-    exactly one label holds, and the largest where several may: a call anywhere counts.
+    A file longer than the window is cut into windows. It has the mean of their probabilities where exactly
+    one label holds, and the largest where several may: a call anywhere counts. Results are committed as they
+    come: after a crash, the same command goes on where it was.
     """
-    check_ending(config.output)
+    check_output(config.output)
     device = pick_device(config.device)
-    classifier = load_classifier(config.model_path, device=device)
+    precision = pick_precision(config.precision, device)
+    bundle = read_classifier_bundle(config.model_path)
+    classifier = build_classifier(bundle).to(device)
+    prepare(classifier, precision)
     front_end = classifier.encoder.front_end.config
-    window_s = config.window_s or (
+    stopwatch = Stopwatch()
+    stopwatch.watch_front_end(classifier.encoder.front_end)
+    trained_s = (
         front_end.num_samples(classifier.target_length) / front_end.sample_rate_hz
         if classifier.target_length
         else DEFAULT_WINDOW_S
     )
+    window_s = config.window_s or trained_s / config.time_expansion
     traversal = Traversal(
         config,
         lambda batch: classifier(batch.waveforms.to(device)),
         window_s=window_s,
         sample_rate_hz=front_end.sample_rate_hz,
         min_samples=front_end.frame_length,
+        precision=precision,
         console=console,
+        stopwatch=stopwatch,
     )
-    with TableWriter(config.output, _schema(classifier.labels)) as table:
-        for columns in _chunks(_clips(traversal, classifier.multi_label), classifier, config.threshold):
-            table.write(columns)
-    traversal.outcome.write(config.output.with_name(f"{config.output.name}.problems.csv"))
+    settings = RunSettings(
+        command="predict",
+        model=bundle.header.fingerprint,
+        model_path=str(config.model_path.resolve()),
+        front_end={
+            **reading_settings(config, window_s),
+            "precision": precision,
+            # A store keeps the scores of all windows; a table also depends on how they are told.
+            **({} if is_store(config.output) else {"per": config.per, "threshold": config.threshold}),
+        },
+        labels=classifier.labels,
+        multi_label=classifier.multi_label,
+    )
+    journal = journal_of(
+        config.output,
+        settings,
+        traversal.sources,
+        traversal.segments,
+        config.channel,
+        PredictionRows(settings, classifier, config.per, config.threshold),
+        dim=len(classifier.labels),
+        overwrite=config.overwrite,
+    )
+    traversal.run(journal)
+    said = journal.finish(traversal.outcome)
     traversal.outcome.show(console)
+    what = "windows" if config.per == "window" or is_store(config.output) else "clips"
     console.print(
-        f"{config.output}: {table.num_rows} clips, {len(classifier.labels)} labels",
+        f"{said} {what}, {len(classifier.labels)} labels, {precision}",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -68,50 +108,81 @@ def predict(config: PredictConfig, console: Console) -> Outcome:
     return traversal.outcome
 
 
-def _clips(
-    traversal: Traversal, multi_label: bool
-) -> Iterator[tuple[str, float, Float[np.ndarray, " classes"]]]:
-    """(file, duration_s, probabilities) of each clip, from those of its windows."""
-    for recording, windows in groupby(traversal, key=lambda window: window[0].recording):
-        rows = np.stack([probabilities for _, _, probabilities in windows])
-        yield recording.relative_path, recording.duration_s, rows.max(0) if multi_label else rows.mean(0)
-
-
-def _schema(labels: tuple[str, ...]) -> pa.Schema:
-    about = [("file", pa.string()), ("duration_s", pa.float64())]
-    answer = [("predicted", pa.string()), ("probability", pa.float32())]
-    return pa.schema([*about, *answer, *((column_of(label), pa.float32()) for label in labels)])
-
-
 def column_of(label: str) -> str:
     """The column that holds the probability of `label`; the prefix keeps a label named `file` apart."""
     return f"p({label})"
 
 
-def _chunks(
-    clips: Iterator[tuple[str, float, Float[np.ndarray, " classes"]]],
-    classifier: AudioClassifier,
-    threshold: float,
-) -> Iterator[dict[str, list[object]]]:
-    columns: dict[str, list[object]] = {}
-    for file, duration_s, probabilities in clips:
-        best = int(probabilities.argmax())
-        named = (
-            [label for label, p in zip(classifier.labels, probabilities, strict=True) if p >= threshold]
-            if classifier.multi_label
-            else [classifier.labels[best]]
+class PredictionRows:
+    """A row for each file, from the probabilities of its windows, or a row for each window."""
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        classifier: AudioClassifier,
+        per: Literal["file", "window"],
+        threshold: float,
+    ) -> None:
+        self._settings, self._labels, self._threshold = settings, classifier.labels, threshold
+        self._multi_label, self._per = classifier.multi_label, per
+        answer = [("predicted", pa.string()), ("probability", pa.float32())]
+        scores = [(column_of(label), pa.float32()) for label in self._labels]
+        about = [("file", pa.string()), ("duration_s", pa.float64())]
+        columns = (
+            [*WINDOW_COLUMNS, *answer, *scores]
+            if per == "window"
+            else [*about, *answer, *scores, *WINDOW_COLUMNS[4:]]
         )
-        row: dict[str, object] = {
-            "file": file,
-            "duration_s": duration_s,
-            "predicted": ",".join(named),
-            "probability": probabilities[best],
+        self.schema = pa.schema(columns, metadata={"precision": str(settings.front_end["precision"])})
+
+    def rows(
+        self, source: Source, channel: Channel, windows: Iterator[pa.Table]
+    ) -> Iterator[dict[str, object]]:
+        """The rows of one take."""
+        if self._per == "window":
+            for piece in windows:
+                columns = window_columns(self._settings, source, channel, piece)
+                yield {**columns, **self._answers(values_of(piece))}
+            return
+        joined = self._joined(windows)
+        if joined is not None:
+            yield {
+                "file": [source.recording.relative_path],
+                "duration_s": [source.recording.duration_s],
+                "channel": [channel_name(channel)],
+                "site": [source.placement.site],
+                "start_time": [source.placement.iso_time(0.0)],
+                "model": [self._settings.model_id],
+                "front_end": [self._settings.front_end_id],
+                "audio": [source.audio],
+                **self._answers(joined[None]),
+            }
+
+    def _joined(self, windows: Iterator[pa.Table]) -> Float[np.ndarray, " classes"] | None:
+        """The probabilities of a file from those of its windows, in constant memory."""
+        total: Float[np.ndarray, " classes"] | None = None
+        highest: Float[np.ndarray, " classes"] | None = None
+        count = 0
+        for piece in windows:
+            scores = values_of(piece)
+            count += len(scores)
+            total = scores.sum(axis=0, dtype=np.float64) + (0 if total is None else total)
+            highest = scores.max(axis=0) if highest is None else np.maximum(highest, scores.max(axis=0))
+        if total is None or highest is None:
+            return None
+        return highest if self._multi_label else (total / count).astype(np.float32)
+
+    def _answers(self, scores: Float[np.ndarray, "rows classes"]) -> dict[str, object]:
+        best = scores.argmax(axis=1)
+        if self._multi_label:
+            named = [
+                ",".join(label for label, p in zip(self._labels, row, strict=True) if p >= self._threshold)
+                for row in scores
+            ]
+        else:
+            named = [self._labels[i] for i in best]
+        return {
+            "predicted": named,
+            "probability": scores.max(axis=1),
+            **{column_of(label): scores[:, i] for i, label in enumerate(self._labels)},
         }
-        row |= {column_of(label): p for label, p in zip(classifier.labels, probabilities, strict=True)}
-        for name, value in row.items():
-            columns.setdefault(name, []).append(value)
-        if len(columns["file"]) == ROWS_PER_WRITE:
-            yield columns
-            columns = {}
-    if columns:
-        yield columns

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bioacoustics.audio.reading import Finding
 from bioacoustics.audio.recordings import Recording, Scan, UnreadableFile, scan_recordings
+from bioacoustics.data.choice import choose
 from bioacoustics.data.windows import Problem
 from bioacoustics.models.writing import atomic_write
 
@@ -70,6 +71,15 @@ class Outcome:
         found.show(console)
         self.unusable += found.unusable
 
+    def recall(self, unusable: Mapping[str, str]) -> None:
+        """Take in what an earlier run found unusable, by its relative path."""
+        known = {file.relative_path for file in self.unusable}
+        self.unusable += [
+            UnreadableFile(path=Path(name), relative_path=name, reason=reason)
+            for name, reason in unusable.items()
+            if name not in known
+        ]
+
     def write(self, path: Path) -> None:
         """Write one row per unusable file and per finding: file, kind, reason."""
         text = io.StringIO(newline="")
@@ -99,21 +109,7 @@ def survey(data_dir: Path, console: Console, bad_files: BadFiles = BadFiles.REPO
         FileNotFoundError: If the folder does not exist.
         ValueError: If it holds no usable recording, or an unusable one under `BadFiles.STOP`.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("reading headers", total=None)
-        scan = scan_recordings(
-            data_dir, on_file=lambda done, total: progress.update(task, completed=done, total=total)
-        )
-    hours = scan.duration_s / 3600
-    rate = (len(scan.recordings) + len(scan.unreadable)) / max(scan.elapsed_s, 1e-9)
-    console.print(
-        f"{data_dir}: {len(scan.recordings)} recordings, {hours:.2f} hours "
-        f"({rate:.0f} files/s); {len(scan.unreadable)} unusable",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    scan = scan_aloud(data_dir, console)
     if scan.unreadable and bad_files is BadFiles.STOP:
         first = scan.unreadable[0]
         raise ValueError(
@@ -124,4 +120,31 @@ def survey(data_dir: Path, console: Console, bad_files: BadFiles = BadFiles.REPO
     if not scan.recordings:
         reasons = "".join(f"\n  {file.relative_path}: {file.reason}" for file in scan.unreadable[:MAX_LINES])
         raise ValueError(f"{data_dir} holds no usable recording{':' if reasons else ''}{reasons}")
+    return scan
+
+
+def scan_aloud(data_dir: Path, console: Console) -> Scan:
+    """Scan `data_dir` with a progress bar and print how much there is.
+
+    Raises:
+        FileNotFoundError: If the folder does not exist.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("reading headers", total=None)
+        choice = choose(data_dir)
+        scan = scan_recordings(
+            choice.root,
+            paths=choice.paths,
+            on_file=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    hours = scan.duration_s / 3600
+    rate = (len(scan.recordings) + len(scan.unreadable)) / max(scan.elapsed_s, 1e-9)
+    console.print(
+        f"{data_dir}: {len(scan.recordings)} recordings, {hours:.2f} hours "
+        f"({rate:.0f} files/s); {len(scan.unreadable)} unusable",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
     return scan

@@ -1,54 +1,90 @@
-"""Traverse: send the windows of all recordings of a folder through a model, with progress and a tally."""
+"""Traverse: send the windows of recordings through a model and commit what it says."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field, JsonValue
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from torch import Tensor
 
-from bioacoustics.audio.reading import Reading
-from bioacoustics.audio.segments import Segment, SegmentConfig
-from bioacoustics.inference.device import DeviceChoice
-from bioacoustics.inference.windows import WindowBatch, WindowReader, in_file_order
+from bioacoustics.audio.reading import Channel, Finding
+from bioacoustics.audio.recordings import Recording
+from bioacoustics.audio.segments import Segment, SegmentConfig, index_of
+from bioacoustics.data.deployments import NO_DEPLOYMENTS, read_deployments
+from bioacoustics.inference.device import DeviceChoice, pick_device
+from bioacoustics.inference.precision import Precision, PrecisionChoice, arithmetic
+from bioacoustics.inference.stopwatch import Stopwatch
+from bioacoustics.inference.windows import Take, WindowBatch, WindowReader, in_file_order
+from bioacoustics.workflows.journal import Chunk, Journal, Mark
+from bioacoustics.workflows.listening import ListeningBar
+from bioacoustics.workflows.sources import Sources, channel_name, sources_of
 from bioacoustics.workflows.survey import BadFiles, Outcome, survey
 
 Compute = Callable[[WindowBatch], Float[Tensor, "batch values"]]
+COMMIT_EVERY_S = 10.0  # the work that a kill can cost
+ROWS_PER_COMMIT = 2048
+_EDGES: dict[str, Literal["pad", "drop", "shift"]] = {"keep": "pad", "drop": "drop", "shift": "shift"}
+
+
+def _named_channel(value: object) -> object:
+    return {"left": 0, "right": 1}.get(value, value) if isinstance(value, str) else value
 
 
 class TraverseConfig(BaseModel, frozen=True, extra="forbid"):
     """Which windows of which recordings, and how they are read."""
 
-    data_dir: Path = Field(description="recordings in any supported format, sub-folders included")
+    data_dir: Path = Field(
+        description="recordings: a folder with its sub-folders, one file, a pattern in quotes "
+        "('cards/**/*.wav'), or a .csv list with a column filename"
+    )
     window_s: float | None = Field(
         default=None,
         gt=0,
-        description="seconds of a window [default: 10; predict: as the model was fine-tuned]",
+        description="true seconds of a window [default: 10; predict: as the model was fine-tuned; "
+        "divided by --time_expansion]",
     )
     stride_s: float | None = Field(
         default=None, gt=0, description="from one window to the next [default: the window, no overlap]"
     )
-    channel: int | Literal["mix"] = Field(default="mix", description="channel number, or mix for the mean")
+    edge: Literal["keep", "drop", "shift"] = Field(
+        default="keep",
+        description="the rest that fills no window: keep it as a shorter one, drop it, or shift the last "
+        "window back until it ends with the recording",
+    )
+    channel: Annotated[int | Literal["mix", "loudest", "each"], BeforeValidator(_named_channel)] = Field(
+        default="mix",
+        description="number from 0 (or left, right), mix for the mean, loudest in each window, or each",
+    )
+    time_expansion: float = Field(
+        default=1.0,
+        gt=0,
+        description="let the model hear everything so many times slower, such as 10 for bats; times and "
+        "frequencies in all outputs stay true",
+    )
+    deployments: Path | None = Field(
+        default=None,
+        description="table: folder or recorder, site, latitude, longitude, zone, clock_offset_s, gain",
+    )
     batch_size: int = Field(default=8, ge=1, description="windows at a time")
     num_threads: int = Field(default=2, ge=1, description="reading threads")
     device: DeviceChoice = Field(default="auto", description="auto takes the GPU where there is one")
+    precision: PrecisionChoice = Field(
+        default="auto",
+        description="float32, bf16 or int8 (processor only); auto is float32, on a GPU that has it bf16",
+    )
     bad_files: BadFiles = Field(default=BadFiles.REPORT, description="recordings that cannot be used")
+    overwrite: bool = Field(
+        default=False, description="throw away what other settings, another model or other recordings left"
+    )
 
 
 class Traversal:
-    """One pass over a folder: iterate it for (segment, reading, values); `outcome` tells what went wrong."""
+    """One pass over recordings, which goes on where the journal says; `outcome` tells what went wrong."""
 
     def __init__(
         self,
@@ -58,51 +94,136 @@ class Traversal:
         window_s: float,
         sample_rate_hz: int,
         min_samples: int,
+        precision: Precision,
         console: Console,
+        stopwatch: Stopwatch | None = None,
     ) -> None:
-        min_duration_s = min_samples / sample_rate_hz
+        # Slowed down K times, a model hears in its second what the recording holds in 1/K of a second.
+        self.sample_rate_hz = round(sample_rate_hz * config.time_expansion)
+        if abs(self.sample_rate_hz - sample_rate_hz * config.time_expansion) > 1e-6 * self.sample_rate_hz:
+            raise ValueError(
+                f"--time_expansion {config.time_expansion:g} gives no whole rate: "
+                f"{sample_rate_hz} Hz times it must be a whole number; choose a number like 8 or 10"
+            )
+        min_duration_s = min_samples / self.sample_rate_hz
         if window_s < min_duration_s:
             raise ValueError(
                 f"--window_s {window_s:g} is too short: this model needs {min_duration_s:g} s or more"
             )
+        self.segments = SegmentConfig(
+            window_s=window_s,
+            stride_s=config.stride_s,
+            edge=_EDGES[config.edge],
+            # Even a blink of sound gets its row; what is too short for the model is reported as such.
+            min_duration_s=min_duration_s,
+        )
+        deployments = read_deployments(config.deployments) if config.deployments else NO_DEPLOYMENTS
         self.scan = survey(config.data_dir, console, config.bad_files)
-        self.outcome = Outcome(unusable=list(self.scan.unreadable))
+        self.sources, vanished = sources_of(self.scan.recordings, deployments)
+        self.outcome = Outcome(unusable=[*self.scan.unreadable, *vanished])
+        self.stopwatch = stopwatch or Stopwatch()
         self._config = config
         self._compute = compute
-        self._stride_s = config.stride_s or window_s
+        self._arithmetic = arithmetic(precision, pick_device(config.device))
+        self._min_samples = min_samples
         self._console = console
-        self._reader = WindowReader(
-            self.scan.recordings,
-            SegmentConfig(
-                window_s=window_s,
-                stride_s=config.stride_s,
-                # Even a blink of sound gets its row; what is too short for the model is reported as such.
-                min_duration_s=min_duration_s,
-            ),
-            sample_rate_hz=sample_rate_hz,
-            channel=config.channel,
-            num_threads=config.num_threads,
-            min_samples=min_samples,
-        )
 
-    def __iter__(self) -> Iterator[tuple[Segment, Reading, Float[np.ndarray, " values"]]]:
-        """Yield every window's values in file order."""
-        columns = (
-            *(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()),
-            *(TimeRemainingColumn(), TextColumn("{task.fields[speed]}")),
+    def run(self, journal: Journal) -> None:
+        """Hear what the journal does not have yet, and commit it in file order."""
+        takes = self._takes(journal.marks())
+        if not takes:
+            return
+        reader = WindowReader(
+            takes,
+            self.segments,
+            sample_rate_hz=self.sample_rate_hz,
+            num_threads=self._config.num_threads,
+            min_samples=self._min_samples,
         )
-        is_hidden = not self._console.is_terminal
-        with Progress(*columns, console=self._console, transient=True, disable=is_hidden) as progress:
-            task = progress.add_task("listening", total=self.scan.duration_s, speed="")
-            for segment, reading, values in in_file_order(self._outputs()):
-                self.outcome.note(segment.recording, reading.findings)
-                yield segment, reading, values
-                progress.advance(task, self._stride_s)
-                speed = progress.tasks[task].speed
-                progress.update(task, speed=f"{speed:.0f} hours of audio per hour" if speed else "")
-        self.outcome.unusable.extend(self._reader.problems)
+        with ListeningBar(self._console, takes, self.segments) as bar:
+            for chunk in self._chunks(reader, bar):
+                with self.stopwatch.measuring("writing"):
+                    journal.commit(chunk)
+                for ending in chunk.endings:
+                    if ending.problem is not None and ending.problem not in self.outcome.unusable:
+                        self.outcome.unusable.append(ending.problem)
+            speed = bar.hours_per_hour
+        self._console.print(
+            f"{speed:.0f} hours of audio per hour: {self.stopwatch.summary()}",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
 
-    def _outputs(self) -> Iterator[tuple[WindowBatch, Float[np.ndarray, "batch values"]]]:
+    def _takes(self, marks: dict[tuple[str, str], Mark]) -> list[Take]:
+        """What is left to hear; what was noticed in the rest is noted as if it were heard now."""
+        takes, num_done = [], 0
+        for recording, source in self.sources.items():
+            for channel in channels_of(recording, self._config.channel):
+                mark = marks.get((source.id, channel_name(channel)), Mark())
+                self.outcome.note(recording, (Finding(finding) for finding in mark.findings))
+                num_done += mark.is_done
+                if not mark.is_done:
+                    takes.append(Take(recording, channel, self._first_window(recording, mark)))
+        if num_done or any(take.first_window for take in takes):
+            self._console.print(
+                f"going on: {num_done} recordings are done, {len(takes)} are left", highlight=False
+            )
+        return takes
+
+    def _first_window(self, recording: Recording, mark: Mark) -> int:
+        if mark.last_start_s is None:
+            return 0
+        return index_of(Segment(recording, mark.last_start_s, self.segments.window_s), self.segments) + 1
+
+    def _chunks(self, reader: WindowReader, bar: "ListeningBar") -> Iterator[Chunk]:
+        chunk, began = Chunk(), time.monotonic()
+        for output in in_file_order(self._outputs(reader)):
+            self.outcome.note(output.segment.recording, output.findings)
+            chunk.outputs.append(output)
+            bar.advance()
+            if len(chunk.outputs) < ROWS_PER_COMMIT and time.monotonic() - began < COMMIT_EVERY_S:
+                continue
+            while reader.endings and reader.endings[0].end <= output.position + 1:
+                chunk.endings.append(reader.endings.popleft())
+            yield chunk
+            chunk, began = Chunk(), time.monotonic()
+        chunk.endings.extend(reader.endings)
+        yield chunk
+
+    def _outputs(
+        self, reader: WindowReader
+    ) -> Iterator[tuple[WindowBatch, Float[np.ndarray, "batch values"]]]:
+        batches = reader.batches(self._config.batch_size)
         with torch.inference_mode():
-            for batch in self._reader.batches(self._config.batch_size):
-                yield batch, self._compute(batch).float().cpu().numpy()
+            while True:
+                with self.stopwatch.measuring("decoding"):
+                    batch = next(batches, None)
+                if batch is None:
+                    return
+                with self.stopwatch.measuring("model"):
+                    with self._arithmetic:
+                        values = self._compute(batch)
+                    outputs = values.float().cpu().numpy()
+                yield batch, outputs
+
+
+def reading_settings(config: TraverseConfig, window_s: float) -> dict[str, JsonValue]:
+    """What the windows of a run depend on."""
+    return {
+        "window_s": window_s,
+        "stride_s": config.stride_s or window_s,
+        "edge": config.edge,
+        "channel": config.channel,
+        "time_expansion": config.time_expansion,
+    }
+
+
+def channels_of(recording: Recording, channel: Channel | Literal["each"]) -> list[Channel]:
+    """The channels that are heard one by one."""
+    return list(range(recording.num_channels)) if channel == "each" else [channel]
+
+
+def all_takes(sources: Sources, channel: Channel | Literal["each"]) -> Iterator[tuple[Recording, Channel]]:
+    """Every recording and channel, in the order of files."""
+    for recording in sources:
+        for name in channels_of(recording, channel):
+            yield recording, name

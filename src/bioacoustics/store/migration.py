@@ -1,0 +1,47 @@
+"""Migration: bring the tables of an older store to the schema of this version, step by step."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from bioacoustics.store.schema import SCHEMA_VERSION
+
+
+@runtime_checkable  # so that the tests can check it
+class Tables(Protocol):
+    """What a step may use: the store, as `database` makes it."""
+
+    location: str
+
+    def table(self, name: str) -> Any:
+        """A LanceDB table."""
+        ...
+
+    def fact(self, key: str) -> Any:
+        """What the store says about itself."""
+        ...
+
+    def state(self, key: str, value: object) -> None:
+        """Note a fact."""
+        ...
+
+
+Step = Callable[[Tables], None]
+STEPS: Mapping[int, Step] = {}  # from each older version to the next; must bear to be repeated after a kill
+
+
+def migrate(store: Tables, steps: Mapping[int, Step] = STEPS, to_version: int = SCHEMA_VERSION) -> None:
+    """Take the steps that are missing; the version is noted after each.
+
+    Raises:
+        ValueError: the store was made by a newer version of this package.
+    """
+    version = store.fact("schema_version")
+    if version > to_version:
+        raise ValueError(
+            f"{store.location}: this store has schema {version} and this version of bioacoustics knows "
+            f"{to_version}: install a newer bioacoustics"
+        )
+    while version < to_version:
+        steps[version](store)
+        version += 1
+        store.state("schema_version", version)
