@@ -1,4 +1,4 @@
-"""Does self-supervision help on a few hours of recordings? Prints one table and writes one JSON.
+"""Does self-supervision help on an hour of recordings? Prints one table and writes one JSON.
 
 Run: python benchmarks/learning.py DATA [--work_dir runs/learning] [--quick]
 
