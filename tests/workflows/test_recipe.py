@@ -1,48 +1,40 @@
-"""Recipes: what depends on the amount of data, and that flags come before it."""
+"""Recipes: what suits little data, and that given flags and published settings stay as they are."""
 
 from pathlib import Path
 
 import pytest
 
-from bioacoustics.audio.recordings import Recording
 from bioacoustics.objectives.masked_latent import MaskedLatentConfig
-from bioacoustics.training.optimizer import OptimizerConfig
 from bioacoustics.workflows.pretrain import PretrainConfig
-from bioacoustics.workflows.recipe import PUBLISHED, SMALL, RecipeName, recipe_of
+from bioacoustics.workflows.recipe import SMALL_FLAGS, advice, target_settings, with_recipe
 
 
-@pytest.mark.parametrize(
-    ("name", "hours", "is_new", "expected"),
-    [
-        ("auto", 99.0, True, SMALL),
-        ("auto", 101.0, True, PUBLISHED),
-        ("auto", 1.0, False, PUBLISHED),
-        ("small", 1000.0, False, SMALL),
-        ("published", 1.0, True, PUBLISHED),
-    ],
-)
-def test_auto_goes_by_hours_and_by_what_is_continued(
-    name: RecipeName, hours: float, is_new: bool, expected: object
-) -> None:
-    half = Recording(Path("a.wav"), "a.wav", 1000, 1, int(hours * 1_800_000), "WAV")
-    assert recipe_of(name, [half, half], is_new=is_new) is expected
+def flags(**given: object) -> PretrainConfig:
+    return PretrainConfig.model_validate({"save_dir": Path("run"), "data_dir": Path("sounds"), **given})
 
 
-def test_published_is_what_the_parts_have_by_default() -> None:
-    objective = MaskedLatentConfig()
-    shared = ("num_clones", "utterance_weight", "removes_position", "ema_decay", "ema_end_decay")
-    for name in (*shared, "ema_anneal_updates"):
-        assert getattr(PUBLISHED, name) == getattr(objective, name)
-    assert OptimizerConfig().learning_rate == PUBLISHED.learning_rate
+def test_published_changes_nothing() -> None:
+    assert with_recipe(flags()) == flags()
+    assert MaskedLatentConfig(**target_settings(flags())) == MaskedLatentConfig()
 
 
-def test_flags_come_before_the_recipe() -> None:
-    def flags(**given: object) -> PretrainConfig:
-        return PretrainConfig(save_dir=Path("run"), data_dir=Path("sounds"), **given)
+def test_small_changes_what_was_not_given() -> None:
+    small = with_recipe(flags(recipe="small"))
+    assert {name: getattr(small, name) for name in SMALL_FLAGS} == SMALL_FLAGS
+    mine = with_recipe(flags(recipe="small", target_length=512, utterance_weight=0.5))
+    assert (mine.target_length, mine.utterance_weight, mine.num_clones) == (512, 0.5, 4)
+    assert target_settings(small)["removes_position"]
+    assert target_settings(with_recipe(flags(recipe="small", ema_decay=0.9999)))["ema_end_decay"] == 0.9999
 
-    assert SMALL.with_flags(flags()) == SMALL
-    mine = SMALL.with_flags(flags(target_length=512, utterance_weight=0.5, learning_rate=1e-4, num_clones=2))
-    assert (mine.target_length, mine.utterance_weight, mine.learning_rate) == (512, 0.5, 1e-4)
-    assert (mine.num_clones, mine.ema_decay) == (2, SMALL.ema_decay)
-    assert SMALL.with_flags(flags(ema_decay=0.9999)).ema_end_decay == 0.9999
-    assert PUBLISHED.with_flags(flags(ema_decay=0.999)).ema_end_decay == PUBLISHED.ema_end_decay
+
+def test_beats_has_no_such_recipe() -> None:
+    with pytest.raises(ValueError, match="--recipe says nothing to --model beats"):
+        flags(recipe="small", model="beats")
+
+
+def test_advice_goes_to_those_who_need_it() -> None:
+    assert "--recipe small" in (advice(flags(), 1.0) or "")
+    assert advice(flags(), 200.0) is None
+    assert advice(flags(recipe="small"), 1.0) is None
+    assert advice(flags(model="beats"), 1.0) is None
+    assert advice(flags(model_path=Path("published.pt")), 1.0) is None

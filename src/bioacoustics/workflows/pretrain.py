@@ -6,7 +6,8 @@ from bioacoustics.training.acceleration import accelerator_of
 from bioacoustics.workflows.pretrain_beats import pretrain_beats
 from bioacoustics.workflows.pretrain_eat import pretrain_eat
 from bioacoustics.workflows.pretraining import material_of
-from bioacoustics.workflows.pretraining_flags import PretrainConfig, SettledConfig
+from bioacoustics.workflows.pretraining_flags import PretrainConfig
+from bioacoustics.workflows.recipe import advice, with_recipe
 from bioacoustics.workflows.survey import Outcome
 
 __all__ = ["PretrainConfig", "pretrain"]
@@ -18,14 +19,15 @@ def pretrain(config: PretrainConfig, console: Console) -> Outcome:
     Writes checkpoint_best.pt and checkpoint_last.pt into --save_dir. The same command continues a run that
     was interrupted, and then ends with the same result.
     """
+    config = with_recipe(config)
     material = material_of(config, accelerator_of(config.device, config.precision), console)
-    settled = SettledConfig.of(config, [*material.training, *material.held_out])
-    material.console.print(f"recipe: {settled.settings.name}", highlight=False)
-    match settled.model:
+    if said := advice(config, sum(recording.duration_s for recording in material.training) / 3600):
+        material.console.print(said, highlight=False, soft_wrap=True)
+    match config.model:
         case "eat":
-            pretrain_eat(settled, material)
+            pretrain_eat(config, material)
         case "beats":
-            pretrain_beats(settled, material)
+            pretrain_beats(config, material)
     material.console.print(
         f"{config.save_dir / 'checkpoint_best.pt'}: ready for `bioacoustics finetune` and `embed`",
         markup=False,

@@ -48,7 +48,7 @@ from bioacoustics.workflows.pretraining import (
     run_stage,
     windows_of,
 )
-from bioacoustics.workflows.pretraining_flags import SettledConfig
+from bioacoustics.workflows.pretraining_flags import PretrainConfig
 
 MASK_RATIO = 0.75
 TOKENIZER_SHARE = 4  # a tokenizer learns for a quarter of the updates of an encoder
@@ -57,7 +57,7 @@ START_BATCH_SIZE = 8  # fixed, so that a codebook starts alike on any number of 
 _BEST = "checkpoint_best.pt"
 
 
-def pretrain_beats(config: SettledConfig, material: Material) -> None:
+def pretrain_beats(config: PretrainConfig, material: Material) -> None:
     """Run all stages: `save_dir/iteration_<n>/tokenizer` where there is one to train, then `.../encoder`.
 
     The models of the iteration that ended last lie in `save_dir` itself.
@@ -81,7 +81,7 @@ def pretrain_beats(config: SettledConfig, material: Material) -> None:
 
 
 def masked_tokens(
-    config: SettledConfig,
+    config: PretrainConfig,
     recordings: Sequence[Recording],
     console: Console,
     *,
@@ -116,7 +116,7 @@ def masked_tokens(
     return MaskedTokens(encoder, predictor, tokenizer, objective_config, seed=config.seed)
 
 
-def token_distillation(config: SettledConfig, teacher_path: Path) -> TokenDistillation:
+def token_distillation(config: PretrainConfig, teacher_path: Path) -> TokenDistillation:
     """The objective of a new tokenizer that begins as its teacher; a classifier teaches its logits."""
     torch.manual_seed(config.seed)
     bundle = read_bundle(teacher_path)
@@ -143,7 +143,7 @@ def token_distillation(config: SettledConfig, teacher_path: Path) -> TokenDistil
 
 
 def _encoder_stage(
-    config: SettledConfig, material: Material, folder: Path, model_path: Path | None, tokens: Path | None
+    config: PretrainConfig, material: Material, folder: Path, model_path: Path | None, tokens: Path | None
 ) -> Stage:
     objective = masked_tokens(
         config, material.training, material.console, model_path=model_path, tokenizer_path=tokens
@@ -174,7 +174,7 @@ def _encoder_stage(
     )
 
 
-def _tokenizer_stage(config: SettledConfig, material: Material, folder: Path, teacher_path: Path) -> Stage:
+def _tokenizer_stage(config: PretrainConfig, material: Material, folder: Path, teacher_path: Path) -> Stage:
     objective = token_distillation(config, teacher_path)
     accelerator, front_end = material.accelerator, objective.tokenizer.front_end.config
     windows = windows_of(config, front_end, material.training, jitters=True)
@@ -220,7 +220,7 @@ def _optimizer(num_updates: int, learning_rate: float, warmup_updates: int | Non
 
 
 def _encoder(
-    config: SettledConfig, recordings: Sequence[Recording], console: Console, model_path: Path | None
+    config: PretrainConfig, recordings: Sequence[Recording], console: Console, model_path: Path | None
 ) -> AudioEncoder:
     if model_path is None:
         front_end = new_front_end(LogMelConfig.beats(), config, recordings, console)
@@ -278,7 +278,7 @@ def _beats_of(encoder: AudioEncoder, path: Path | None = None) -> BEATsEncoder:
 
 @contextmanager
 def _first_batches(
-    windows: Windows, num_rows: int, config: SettledConfig, accelerator: Accelerator
+    windows: Windows, num_rows: int, config: PretrainConfig, accelerator: Accelerator
 ) -> Iterator[Iterator[Batch]]:
     """So many windows in the order of training, the same on any number of processes."""
     plan = UpdatePlan(num_windows=len(windows), rows_per_update=START_BATCH_SIZE, seed=config.seed)

@@ -32,12 +32,13 @@ from bioacoustics.workflows.pretraining import (
     run_stage,
     windows_of,
 )
-from bioacoustics.workflows.pretraining_flags import SettledConfig
+from bioacoustics.workflows.pretraining_flags import PretrainConfig
+from bioacoustics.workflows.recipe import target_settings
 
 MASK_RATIO = 0.8
 
 
-def pretrain_eat(config: SettledConfig, material: Material) -> None:
+def pretrain_eat(config: PretrainConfig, material: Material) -> None:
     """Run EAT's pre-training in `save_dir` itself."""
     objective = masked_latent(config, material.training, material.console)
     front_end = objective.encoder.front_end.config
@@ -63,7 +64,7 @@ def pretrain_eat(config: SettledConfig, material: Material) -> None:
     run_stage(config, stage, material)
 
 
-def masked_latent(config: SettledConfig, recordings: Sequence[Recording], console: Console) -> MaskedLatent:
+def masked_latent(config: PretrainConfig, recordings: Sequence[Recording], console: Console) -> MaskedLatent:
     """EAT's objective with a new model, or with that of a checkpoint as far as it has its parts."""
     torch.manual_seed(config.seed)
     if config.model_path is None:
@@ -71,22 +72,19 @@ def masked_latent(config: SettledConfig, recordings: Sequence[Recording], consol
     else:
         encoder, decoder, teacher = _saved_models(config, config.model_path, console)
     encoder.encoder.activation_checkpointing = config.activation_checkpointing
-    recipe = config.settings
     objective_config = MaskedLatentConfig(
         target_length=config.target_length,
-        num_clones=recipe.num_clones,
+        num_clones=config.num_clones,
         mask=MaskConfig(mask_ratio=config.mask_ratio or MASK_RATIO),
-        removes_position=recipe.removes_position,
-        utterance_weight=recipe.utterance_weight,
-        ema_decay=recipe.ema_decay,
-        ema_end_decay=recipe.ema_end_decay,
-        ema_anneal_updates=recipe.ema_anneal_updates,
+        utterance_weight=config.utterance_weight,
+        ema_decay=config.ema_decay,
+        **target_settings(config),
     )
     return MaskedLatent(encoder, decoder, objective_config, seed=config.seed, teacher=teacher)
 
 
 def _new_models(
-    config: SettledConfig, recordings: Sequence[Recording], console: Console
+    config: PretrainConfig, recordings: Sequence[Recording], console: Console
 ) -> tuple[AudioEncoder, EATDecoder, None]:
     size = EATConfig.of_size(config.model_size)
     front_end = new_front_end(LogMelConfig.eat(), config, recordings, console)
@@ -95,7 +93,7 @@ def _new_models(
 
 
 def _saved_models(
-    config: SettledConfig, path: Path, console: Console
+    config: PretrainConfig, path: Path, console: Console
 ) -> tuple[AudioEncoder, EATDecoder, EATEncoder | None]:
     refuse_to_remeasure(config)
     bundle = read_bundle(path)
@@ -120,7 +118,7 @@ def _decoder_for(encoder: EATConfig) -> DecoderConfig:
     return DecoderConfig.of_size("large") if is_large else DecoderConfig(width=encoder.embed_dim)
 
 
-def _settings(config: SettledConfig, objective: MaskedLatent) -> dict[str, Any]:
+def _settings(config: PretrainConfig, objective: MaskedLatent) -> dict[str, Any]:
     """What must be equal when a run is resumed, of model and objective."""
     return {
         "model_path": str(config.model_path) if config.model_path else None,

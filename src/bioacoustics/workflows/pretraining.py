@@ -22,7 +22,7 @@ from bioacoustics.training.loop import TrainingConfig, train
 from bioacoustics.training.optimizer import OptimizerConfig
 from bioacoustics.training.validation import Validation
 from bioacoustics.workflows.normalisation import measured_normalisation
-from bioacoustics.workflows.pretraining_flags import PretrainConfig, SettledConfig
+from bioacoustics.workflows.pretraining_flags import PretrainConfig
 from bioacoustics.workflows.survey import Outcome, survey
 
 
@@ -74,7 +74,7 @@ def material_of(config: PretrainConfig, accelerator: Accelerator, console: Conso
     )
 
 
-def run_stage(config: SettledConfig, stage: Stage, material: Material) -> None:
+def run_stage(config: PretrainConfig, stage: Stage, material: Material) -> None:
     """Train a stage, or go on with it; one that has ended already is left as it is."""
     windows = windows_of(config, stage.front_end, material.training, jitters=True)
     held_out = windows_of(config, stage.front_end, material.held_out, jitters=False)
@@ -116,7 +116,7 @@ def run_stage(config: SettledConfig, stage: Stage, material: Material) -> None:
 
 
 def new_front_end(
-    published: LogMelConfig, config: SettledConfig, recordings: Sequence[Recording], console: Console
+    published: LogMelConfig, config: PretrainConfig, recordings: Sequence[Recording], console: Console
 ) -> LogMelConfig:
     """The front end of a new model: normalised as published, or as the recordings are, if so wished."""
     if config.normalisation == "audioset":
@@ -126,7 +126,7 @@ def new_front_end(
     return measured
 
 
-def refuse_to_remeasure(config: SettledConfig) -> None:
+def refuse_to_remeasure(config: PretrainConfig) -> None:
     """Weights that are loaded expect the normalisation that they were trained with.
 
     Raises:
@@ -140,7 +140,7 @@ def refuse_to_remeasure(config: SettledConfig) -> None:
 
 
 def windows_of(
-    config: SettledConfig, front_end: LogMelConfig, recordings: Sequence[Recording], *, jitters: bool
+    config: PretrainConfig, front_end: LogMelConfig, recordings: Sequence[Recording], *, jitters: bool
 ) -> SegmentWindows:
     """Windows of the wanted number of frames, side by side; or each a little shifted at every draw."""
     # The last frame reaches beyond the window's nominal length; with it there is nothing to pad.

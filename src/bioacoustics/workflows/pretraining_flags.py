@@ -1,14 +1,11 @@
 """Pre-training flags: what `pretrain` lets its user say, apart for each model where it is the model's own."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from bioacoustics.audio.recordings import Recording
 from bioacoustics.models.eat import Size
-from bioacoustics.workflows.recipe import PUBLISHED, SMALL_HOURS, Recipe, RecipeName, recipe_of
 from bioacoustics.workflows.training_flags import TrainingFlags
 
 PUBLISHED_UPDATES = 400_000
@@ -21,16 +18,17 @@ class EATFlags(BaseModel, frozen=True, extra="forbid"):
 
     help_panel: ClassVar[str] = "Only with --model eat"
 
-    num_clones: int | None = Field(
-        default=None, ge=1, description="masked copies of each window in an update [default: 16; small: 4]"
+    recipe: Literal["published", "small"] = Field(
+        default="published",
+        description="small suits less than 100 hours: other defaults for --target_length (256), --num_clones "
+        "(4), --learning_rate (1e-3), --ema_decay (0.99), --utterance_weight (0), and targets without place",
     )
-    ema_decay: float | None = Field(
-        default=None, gt=0, lt=1, description="how slowly the teacher follows [default: 0.9998; small: 0.99]"
-    )
-    utterance_weight: float | None = Field(
-        default=None,
+    num_clones: int = Field(default=16, ge=1, description="masked copies of each window in an update")
+    ema_decay: float = Field(default=0.9998, gt=0, lt=1, description="how slowly the teacher follows")
+    utterance_weight: float = Field(
+        default=192.0,
         ge=0,
-        description="weight of the clip loss beside the patch loss [default: 192; small: 0]",
+        description="weight of the clip loss beside the patch loss (192 is published; 1 suits short runs)",
     )
     min_target_std: float = Field(
         default=0.1, ge=0, description="stop when the targets vary less than this: collapse; 0 never stops"
@@ -88,15 +86,8 @@ class PretrainConfig(TrainingFlags, EATFlags, BEATsFlags, frozen=True, extra="fo
         description="published or own checkpoint to continue from; without it weights are random",
     )
     model_size: Size = Field(default="base", description="size of a new model")
-    recipe: RecipeName = Field(
-        default="auto",
-        description="defaults of the flags below: published (EAT base) or small; auto takes small for a new "
-        f"model on less than {SMALL_HOURS:g} hours",
-    )
-    target_length: int | None = Field(
-        default=None,
-        ge=16,
-        description="window length in log-mel frames of 10 ms; a multiple of 16 [default: 1024; small: 256]",
+    target_length: int = Field(
+        default=1024, ge=16, description="window length in log-mel frames of 10 ms; a multiple of 16"
     )
     num_updates: int | None = Field(
         default=None,
@@ -104,9 +95,7 @@ class PretrainConfig(TrainingFlags, EATFlags, BEATsFlags, frozen=True, extra="fo
         description=f"updates of the whole run, with BEATs of each iteration [default: {DEFAULT_PASSES} "
         f"passes, {FEWEST_UPDATES} to {PUBLISHED_UPDATES}]",
     )
-    learning_rate: float | None = Field(
-        default=None, gt=0, description="peak learning rate [default: 5e-4; small, with EAT: 1e-3]"
-    )
+    learning_rate: float = Field(default=5e-4, gt=0, description="peak learning rate")
     warmup_updates: int | None = Field(default=None, ge=0, description="[default: 13 % of the updates]")
     mask_ratio: float | None = Field(
         default=None,
@@ -144,25 +133,3 @@ class PretrainConfig(TrainingFlags, EATFlags, BEATsFlags, frozen=True, extra="fo
         """Updates of a pre-training that learns from so many windows."""
         passes = DEFAULT_PASSES * num_windows // self.rows_per_update(num_processes)
         return self.num_updates or min(max(FEWEST_UPDATES, passes), PUBLISHED_UPDATES)
-
-
-class SettledConfig(PretrainConfig, frozen=True, extra="forbid"):
-    """What was asked for, and what the recipe makes of everything that was not."""
-
-    target_length: int
-    learning_rate: float
-    settings: Recipe  # of EAT
-
-    @classmethod
-    def of(cls, config: PretrainConfig, recordings: Sequence[Recording]) -> "SettledConfig":
-        """Settle the flags that depend on how much there is to learn from."""
-        recipe = recipe_of(config.recipe, recordings, is_new=config.model_path is None).with_flags(config)
-        learning_rate = config.learning_rate or PUBLISHED.learning_rate  # faster was worse for BEATs
-        return cls.model_validate(
-            config.model_dump()
-            | {
-                "target_length": recipe.target_length,
-                "learning_rate": recipe.learning_rate if config.model == "eat" else learning_rate,
-                "settings": recipe,
-            }
-        )
