@@ -1,4 +1,4 @@
-"""How fast is the store? Rows in, exact and filtered search beside numpy, the index; prints a table and a JSON.
+"""How fast is the store? Rows in, exact and filtered search beside numpy, the index; a table and a JSON.
 
 Run: python benchmarks/store.py [--rows 1000000] [store.json]; a million windows take about 0.5 GB of disk.
 """

@@ -22,13 +22,10 @@ SMALL_TARGETS: dict[str, Any] = {
 
 
 def with_recipe(config: PretrainConfig) -> PretrainConfig:
-    """The same flags; with the small recipe, its values where a flag has its default."""
+    """The same flags; with the small recipe, its values where a flag was not given."""
     if config.recipe == "published":
         return config
-    fields = PretrainConfig.model_fields
-    small = {
-        name: value for name, value in SMALL_FLAGS.items() if getattr(config, name) == fields[name].default
-    }
+    small = {name: value for name, value in SMALL_FLAGS.items() if name not in config.model_fields_set}
     return config.model_copy(update=small)
 
 
