@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +70,7 @@ class Parts:
         )
         keys = list(zip(recordings, channels, strict=True))
         changes = [i for i in range(len(keys)) if i == 0 or keys[i] != keys[i - 1]]
-        for first, stop in zip(changes, [*changes[1:], len(keys)], strict=True):
+        for first, stop in pairwise([*changes, len(keys)]):  # none in a part that only ends takes
             self._spans.setdefault(keys[first], []).append((path, first, stop - first))
             mark = self._marks.setdefault(keys[first], Mark())
             mark.last_start_s = starts_s[stop - 1]
