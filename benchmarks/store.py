@@ -1,4 +1,4 @@
-"""How fast does the store take rows in, and find them, beside numpy? Prints one table and writes one JSON.
+"""How fast is the store? Rows in, exact and filtered search beside numpy, the index; a table and a JSON.
 
 Run: python benchmarks/store.py [--rows 1000000] [store.json]; a million windows take about 0.5 GB of disk.
 """

@@ -155,3 +155,9 @@ def test_flags_may_be_repeated_and_take_pairs() -> None:
     assert CliRunner().invoke(app, ["do"]).exit_code == 0
     assert seen == [Many(like=(Path("a b"), Path("c")), between=("22:00", "04:00")), Many()]
     assert CliRunner().invoke(app, ["do", "--between", "22:00"]).exit_code == 2
+
+
+def test_a_config_knows_which_flags_were_given() -> None:
+    config, _, _ = run("--save_dir", "out", "--number", "3")
+    assert config is not None
+    assert config.model_fields_set == {"save_dir", "number"}

@@ -12,7 +12,7 @@ SMALL = RandomProjectionConfig(num_codes=32, code_dim=8, patch_dim=24, patch_siz
 
 def test_tokens_equal_the_slow_way() -> None:
     torch.manual_seed(0)
-    mean, std = tuple(np.linspace(-1, 1, 8)), tuple(np.linspace(0.01, 2, 8))
+    mean, std = (tuple(np.linspace(low, high, 8).tolist()) for low, high in ((-1, 1), (0.01, 2)))
     projection = RandomProjection(SMALL.model_copy(update={"band_mean": mean, "band_std": std}))
     log_mel = torch.randn(2, 13, 8)  # one frame too many for whole columns
     ids = projection.tokenize(log_mel)

@@ -315,6 +315,36 @@ def test_only_masked_patches_count() -> None:
     assert terms["prediction_std"].item() == pytest.approx(1e-3)
 
 
+def test_targets_without_position_say_nothing_of_a_teacher_that_hears_nothing() -> None:
+    batch = sound(3)
+    for removes_position in (False, True):
+        objective = tiny(removes_position=removes_position)
+        log_mel = objective.encoder.log_mel(batch.waveforms, target_length=192)
+        torch.nn.init.zeros_(objective.teacher.patch_embedding.weight)  # all that is left is the place
+        spread = objective.targets(log_mel).std().item()
+        assert (spread < 1e-3) is removes_position, spread
+
+
+def test_targets_without_position_are_those_of_the_difference_from_an_empty_clip() -> None:
+    objective, batch = tiny(removes_position=True), sound(3)
+    log_mel = objective.encoder.log_mel(batch.waveforms, target_length=192)
+    together = objective.targets(log_mel)
+    for clip in range(3):  # one after the other, so that no clip can depend on its neighbours
+        layers = []
+        for spectrogram in (log_mel[clip], torch.zeros(192, 128)):
+            patches = objective.teacher.embed_patches(spectrogram[None])
+            layers.append(objective.teacher.encode(patches, collect_mlp_outputs=True).mlp_outputs)
+        normed = []
+        for heard, empty in zip(*layers, strict=True):
+            difference = (heard - empty)[0, 1:]
+            centred = difference - difference.mean(dim=0)
+            normed.append(centred / (centred.square().mean(dim=0) + 1e-5).sqrt())
+        mean = torch.stack(normed).mean(dim=0)
+        centred = mean - mean.mean(dim=1, keepdim=True)
+        expected = centred / (centred.square().mean(dim=1, keepdim=True) + 1e-5).sqrt()
+        torch.testing.assert_close(together[clip], expected, rtol=1e-3, atol=1e-4)
+
+
 def test_teacher_learns_only_by_average() -> None:
     objective = tiny(ema_decay=0.5, ema_end_decay=0.75, ema_anneal_updates=2)
     assert {name.split(".")[0] for name, p in objective.named_parameters() if p.requires_grad} == {

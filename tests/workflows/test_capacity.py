@@ -11,6 +11,7 @@ from torch import nn
 from bioacoustics.audio.log_mel import LogMelConfig
 from bioacoustics.data.batches import Batch
 from bioacoustics.models.audio_encoder import AudioEncoder
+from bioacoustics.models.beats import BEATsConfig, BEATsEncoder
 from bioacoustics.models.eat import DecoderConfig, EATConfig, EATDecoder, EATEncoder
 from bioacoustics.objectives.masked_latent import MaskedLatent, MaskedLatentConfig
 from bioacoustics.training.acceleration import accelerator_of
@@ -49,6 +50,27 @@ def test_the_estimate_holds_what_the_backward_pass_keeps() -> None:
     kept = sum(size for pointer, size in sizes.items() if pointer not in weights)
     assert losses.total.requires_grad
     assert kept <= 2 * pretraining_bytes_per_clip(objective, 128) <= 3 * kept
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+@pytest.mark.parametrize("num_frames", [128, 512])
+def test_the_estimate_holds_what_attention_with_a_bias_keeps(dropout: float, num_frames: int) -> None:
+    config = BEATsConfig.of_size("tiny").for_finetuning(0.0)
+    config = config.model_copy(update={"dropout": dropout, "attention_dropout": dropout})
+    encoder = BEATsEncoder(config).train()
+    sizes: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        features = encoder(torch.randn(2, num_frames, 128))
+    weights = {weight.untyped_storage().data_ptr() for weight in encoder.parameters()}
+    kept = sum(size for pointer, size in sizes.items() if pointer not in weights)
+    assert features.patches.requires_grad
+    assert 0.9 * kept <= 2 * finetuning_bytes_per_clip(config, num_frames) <= 2 * kept
 
 
 def test_more_of_anything_needs_more() -> None:

@@ -142,6 +142,8 @@ def test_absent_recordings_are_told_and_the_rest_is_cut(
     ("text", "complaint"),
     [
         ("name,p(x)\na,1\n", "no column 'file'; its columns are name"),
+        ("file,p(x)\na,high\n", r"the column p\(x\) holds something that is no number"),
+        ("file,p(x)\na,1,2\n", "no table that can be read"),
         ("file,x\na,1\n", r"no scores; there must be columns p\(label\), or"),
     ],
 )

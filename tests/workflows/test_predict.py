@@ -22,7 +22,9 @@ COLUMNS = ["p(coquí)", "p(file)", "p(p(rain))"]
 def run(output: Path, model: Path, data_dir: Path, **changes: Any) -> tuple[pd.DataFrame, Outcome]:
     settings = {"model_path": model, "data_dir": data_dir, "output": output, "device": "cpu"}
     outcome = predict(PredictConfig.model_validate({**settings, **changes}), Console(file=io.StringIO()))
-    frame = pd.read_csv(output, keep_default_na=False) if output.suffix == ".csv" else pd.read_parquet(output)
+    words = dict.fromkeys(("channel", "site", "start_time"), str)
+    is_csv = output.suffix == ".csv"
+    frame = pd.read_csv(output, keep_default_na=False, dtype=words) if is_csv else pd.read_parquet(output)
     return frame, outcome
 
 

@@ -117,7 +117,9 @@ def frozen(
     settings = {
         "model_path": small_model,
         "freeze_encoder": True,
-        "epochs": 30,
+        "epochs": 20,
+        "lr": 1e-2,
+        "log_every": 5,
         "positive_dir": folders["positive_dir"],
         "negative_dir": folders["negative_dir"],
     }

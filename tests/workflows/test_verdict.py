@@ -7,7 +7,7 @@ import pytest
 
 from bioacoustics.formats.words import Language
 from bioacoustics.training.probes import Interval
-from bioacoustics.workflows.verdict import RULE, Verdict, verdict_of
+from bioacoustics.workflows.verdict import RULE, Verdict, points, verdict_of
 
 
 def of(low: float, high: float, **changes: float) -> Verdict:
@@ -79,3 +79,7 @@ def test_the_sentence_holds_the_numbers(language: Language) -> None:
     )
     assert {"en": "weaker evidence", "es": "más débil"}[language] in weak.reason(language)
     assert "95 %" in RULE[language]
+
+
+def test_a_rounded_nothing_is_not_negative() -> None:
+    assert (points(-0.0001), points(0.0001), points(-0.012)) == ("+0.0", "+0.0", "-1.2")

@@ -26,13 +26,15 @@ def command_of(config_type: type[Config], run: Callable[[Config], None]) -> Call
     `tuple[X, ...]` is a flag that may be repeated, `tuple[X, Y]` one that takes two words.
     """
 
-    def command(**values: object) -> None:
-        # A list that nobody filled is no choice: the config's own default stands.
-        run(config_type.model_validate({name: value for name, value in values.items() if value is not None}))
+    def command(context: Any, **values: object) -> None:
+        # Only what was given: a config may want to know, and its own defaults stand for the rest.
+        given = {name: value for name, value in values.items() if _is_given(context, name)}
+        run(config_type.model_validate(given))
 
     # What must be given is said first, wherever it was declared.
     fields = sorted(config_type.model_fields.items(), key=lambda item: not item[1].is_required())
     parameters = [_parameter(name, field, _panel(config_type, name)) for name, field in fields]
+    parameters.append(inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     command.__doc__ = inspect.getdoc(run)
@@ -52,6 +54,12 @@ def explain(error: ValidationError) -> str:
         f"{flag}: {' or: '.join(said)}{given[flag]}" if flag else "\n".join(said)
         for flag, said in messages.items()
     )
+
+
+def _is_given(context: Any, name: str) -> bool:
+    """Whether a flag stood on the command line; `context` is what typer hands to a `typer.Context`."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name not in {"DEFAULT", "DEFAULT_MAP"}
 
 
 def _panel(config_type: type[BaseModel], name: str) -> str | None:

@@ -49,6 +49,7 @@ def score_bars(
                 height = top if np.isfinite(top) else one
                 axes.text(place, height + 0.015, f"{100 * one:.1f}", ha="center", fontsize=8.5)
     axes.set_xticks(range(len(names)), names, fontsize=10)
+    axes.set_xlim(-max(0.6, 1.5 - 0.5 * len(names)), len(names) - 1 + max(0.6, 1.5 - 0.5 * len(names)))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.grid(visible=False, axis="x")
     highest = max((high for _, values in series for _, _, high in values if np.isfinite(high)), default=0)
@@ -66,11 +67,15 @@ def embedding_maps(
     """Embeddings along their two principal axes, a panel for each model; the commonest names are coloured."""
     common = [name for name, _ in Counter(names).most_common(len(COLOURS) - 1)]
     figure = Figure(figsize=(4.6 * len(panels), 4.6), layout="constrained")
+    first: Float[np.ndarray, "clips 2"] | None = None
     for number, (title, vectors) in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), number + 1)
         style(axes, "", "")
         axes.set_title(title, fontsize=11, loc="left")
         points, shares = _principal(vectors)
+        # The sign of an axis is arbitrary: without this, a panel may be the mirror image of the first.
+        first = points if first is None else first
+        points = points * np.where((points * first).sum(axis=0) < 0, -1, 1)
         is_other = np.array([name not in common for name in names])
         others = word("others", language) if is_other.any() else None
         axes.scatter(points[is_other, 0], points[is_other, 1], s=9, color=_FAINT, label=others)

@@ -212,7 +212,7 @@ def precision_recall(
 
 
 def _mean_precision(
-    classes: Sequence[tuple[Float[np.ndarray, " clips"], Float[np.ndarray, " clips"]]],
+    classes: Sequence[tuple[Float[np.ndarray, " _"], Float[np.ndarray, " _"]]],  # targets, scores
     grid: Float[np.ndarray, " recalls"],
 ) -> Float[np.ndarray, " recalls"]:
     """Mean over the classes of the best precision at each recall or a higher one (interpolated precision)."""

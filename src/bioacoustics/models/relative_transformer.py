@@ -127,6 +127,7 @@ class RelativeTransformer(nn.Module):
             tokens = tokens + _nothing_of(self.relative_bias)  # where all blocks were left out
         return tokens, tuple(layers)
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _skips(self) -> bool:
         """Whether this pass leaves out the next block: drawn on the host, so that no device is waited for."""
         share = self.config.layer_drop

@@ -11,7 +11,7 @@ from bioacoustics.training.metrics import read_metrics
 from bioacoustics.training.probes import Interval
 from bioacoustics.workflows.before_after import Comparison
 from bioacoustics.workflows.demo_report import log_mel_of
-from bioacoustics.workflows.verdict import RULE
+from bioacoustics.workflows.verdict import RULE, points
 
 TEXTS: dict[str, dict[Language, str]] = {
     "title": {"en": "Did adapting help?", "es": "¿Sirvió la adaptación?"},
@@ -22,7 +22,6 @@ TEXTS: dict[str, dict[Language, str]] = {
     "difference": {"en": "difference, points", "es": "diferencia, puntos"},
     "judges": {"en": "recordings that judge", "es": "grabaciones que juzgan"},
     "rank": {"en": "effective rank", "es": "rango efectivo"},
-    "updates": {"en": "updates", "es": "actualizaciones"},
     "rule": {"en": "How the verdict is reached", "es": "Cómo se llega al veredicto"},
     "scores": {"en": "Before and after", "es": "Antes y después"},
     "scores_labels": {
@@ -66,10 +65,12 @@ TEXTS: dict[str, dict[Language, str]] = {
     "measure": {"en": "measure", "es": "medida"},
     "map": {"en": "Map of the embeddings", "es": "Mapa de los vectores"},
     "map_text": {
-        "en": "Each dot is a clip, dots close together sound alike to the model. The commonest names are "
+        "en": "Each dot is a clip or window; dots close together sound alike to the model. The commonest "
+        "names are "
         "coloured. "
         "Two axes show only a part; the scores above use all of them.",
-        "es": "Cada punto es un clip; los puntos cercanos le suenan parecidos al modelo. Los nombres más "
+        "es": "Cada punto es un clip o una ventana; los puntos cercanos le suenan parecidos al modelo. "
+        "Los nombres más "
         "comunes "
         "llevan color. Dos ejes muestran solo una parte; las cifras de arriba los usan todos.",
     },
@@ -127,14 +128,13 @@ def adapt_page(story: AdaptStory, comparison: Comparison, language: Language) ->
     verdict = comparison.verdict
     page = Page(_text("title", language), lead=verdict.reason(language), language=language)
     rows = read_metrics(story.run_folder)
-    value, low, high = (f"{100 * number:+.1f}" for number in verdict.difference)
+    value, low, high = (points(number) for number in verdict.difference)
     page.facts(
         [
             (_text("verdict", language), _text(verdict.decision, language)),
-            (_text("difference", language), f"{value} ({low} … {high})"),
+            (f"{_text('difference', language)} ({low} … {high})", value),
             (_text("judges", language), str(verdict.num_recordings)),
             (_text("rank", language), f"{verdict.rank_before:.1f} → {verdict.rank_after:.1f}"),
-            (_text("updates", language), str(max((int(row["update"]) for row in rows), default=0))),
         ]
     )
     _add_scores(page, comparison, language)
@@ -169,9 +169,9 @@ def _add_scores(page: Page, comparison: Comparison, language: Language) -> None:
     for score in scores:
         gap = score.difference
         cells = (f"{100 * interval.value:.1f} %" for interval in (score.before, score.after))
-        bounds = f"{100 * gap.low:+.1f} … {100 * gap.high:+.1f}"
+        bounds = f"{points(gap.low)} … {points(gap.high)}"
         named = (_text(score.probe, language), _text(score.measure, language))
-        lines.append([*named, *cells, f"{100 * gap.value:+.1f}", bounds])
+        lines.append([*named, *cells, points(gap.value), bounds])
     series = [
         (_text("before", language), [_bar(score.before) for score in scores]),
         (_text("after", language), [_bar(score.after) for score in scores]),

@@ -17,12 +17,12 @@ from bioacoustics.objectives.masked_tokens import MaskedTokens
 from bioacoustics.objectives.token_distillation import TokenDistillation
 
 BYTES_PER_FLOAT = 4
-# Arrays of `embed_dim` floats that a block keeps for the backward pass, for each token.
-FLOATS_KEPT_PER_TOKEN = 16
-# The same of a decoder layer: input, convolution, norm, activation and sum.
-FLOATS_KEPT_PER_PATCH = 5
-# The same of an attention that learns a bias, for each pair of tokens of each head.
-FLOATS_KEPT_PER_PAIR = 4
+# Arrays of `embed_dim` floats that a block keeps for the backward pass, for each token: of EAT, and of BEATs,
+# which has dropout.
+FLOATS_KEPT_PER_TOKEN = 12
+FLOATS_KEPT_PER_TOKEN_OF_BEATS = 16
+# The same of an attention that learns a bias, for each pair of tokens of each head; with dropout twice that.
+FLOATS_KEPT_PER_PAIR = 2
 # Logits, their logarithms and gradients.
 FLOATS_KEPT_PER_LOGIT = 4
 SHARE_OF_FREE_MEMORY = 0.6
@@ -34,13 +34,10 @@ def pretraining_bytes_per_clip(objective: MaskedLatent, target_length: int) -> i
     encoder, config = objective.encoder.config, objective.config
     num_patches = target_length // encoder.patch_size * encoder.num_bands
     num_visible = config.mask.num_visible(num_patches)
-    decoder = objective.decoder.config
-    kept = config.num_clones * (
-        _encoder_floats(encoder, num_visible)
-        + num_patches * decoder.width * decoder.num_layers * FLOATS_KEPT_PER_PATCH
-    )
-    losses = config.num_clones * num_patches * encoder.embed_dim * 4
-    return (kept + losses) * BYTES_PER_FLOAT
+    # The decoder is computed again, clip by clip: of it only the input is kept.
+    of_decoder_and_losses = 5 * num_patches * encoder.embed_dim
+    floats = config.num_clones * (_encoder_floats(encoder, num_visible) + of_decoder_and_losses)
+    return floats * BYTES_PER_FLOAT
 
 
 def finetuning_bytes_per_clip(encoder: EncoderConfig, target_length: int) -> int:
@@ -103,7 +100,10 @@ def _rows_of_earlier_start(save_dir: Path, batch_size: int) -> int | None:
 
 
 def _encoder_floats(encoder: EATConfig | RelativeTransformerConfig, num_patches: int) -> int:
-    floats = encoder.depth * (num_patches + 1) * encoder.embed_dim * FLOATS_KEPT_PER_TOKEN
+    is_eat = isinstance(encoder, EATConfig)
+    per_token = encoder.embed_dim * (FLOATS_KEPT_PER_TOKEN if is_eat else FLOATS_KEPT_PER_TOKEN_OF_BEATS)
+    floats = encoder.depth * (num_patches + 1) * per_token
     if isinstance(encoder, RelativeTransformerConfig) and encoder.relative_bias:
-        floats += encoder.depth * encoder.num_heads * num_patches**2 * FLOATS_KEPT_PER_PAIR
+        kept_per_pair = FLOATS_KEPT_PER_PAIR * (2 if encoder.attention_dropout else 1)
+        floats += encoder.depth * encoder.num_heads * num_patches**2 * kept_per_pair
     return floats

@@ -5,9 +5,12 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
 from jaxtyping import Float, Int
 from pydantic import BaseModel, Field
 from rich.console import Console
@@ -120,33 +123,48 @@ def read_candidates(path: Path) -> Candidates:
     check_ending(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file; give a table that predict wrote")
-    table = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path)
-    if "file" not in table:
-        raise ValueError(f"{path}: no column 'file'; its columns are {', '.join(map(str, table.columns))}")
-    labels = {name: found[1] for name in table.columns if (found := _SCORE_COLUMN.fullmatch(str(name)))}
+    table = pa.parquet.read_table(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
+    columns = ", ".join(table.column_names)
+    if "file" not in table.column_names:
+        raise ValueError(f"{path}: no column 'file'; its columns are {columns}")
+    labels = {name: found[1] for name in table.column_names if (found := _SCORE_COLUMN.fullmatch(name))}
     if labels:
-        everyone = np.arange(len(table))
+        everyone = np.arange(table.num_rows)
         scores = {label: (everyone, _column(table, name)) for name, label in labels.items()}
-    elif {"label", "score"} <= set(table.columns):
-        names, values = table["label"].astype(str).to_numpy(), _column(table, "score")
+    elif {"label", "score"} <= set(table.column_names):
+        names, values = np.array(table["label"].to_pylist(), dtype=str), _column(table, "score")
         members = {str(label): np.flatnonzero(names == label) for label in np.unique(names)}
         scores = {label: (rows, values[rows]) for label, rows in members.items()}
     else:
         raise ValueError(
             f"{path}: no scores; there must be columns p(label), or the columns label and score. "
-            f"Its columns are {', '.join(map(str, table.columns))}"
+            f"Its columns are {columns}"
         )
-    num_rows = len(table)
+    has_times = {"start_s", "end_s"} <= set(table.column_names)
     return Candidates(
-        files=table["file"].astype(str).tolist(),
-        starts_s=_column(table, "start_s") if "start_s" in table else np.zeros(num_rows),
-        ends_s=_column(table, "end_s") if "end_s" in table else np.full(num_rows, np.inf),
+        files=table["file"].to_pylist(),
+        starts_s=_column(table, "start_s") if has_times else np.zeros(table.num_rows),
+        ends_s=_column(table, "end_s") if has_times else np.full(table.num_rows, np.inf),
         scores=scores,
     )
 
 
-def _column(table: pd.DataFrame, name: str) -> Float[np.ndarray, " rows"]:
-    return table[name].to_numpy(dtype=np.float64, na_value=np.nan)
+def _read_csv(path: Path) -> Any:
+    """The table with names as text, also where they look like numbers or dates."""
+    options = pa.csv.ConvertOptions(column_types={"file": pa.string(), "label": pa.string()})
+    try:
+        return pa.csv.read_csv(path, convert_options=options)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path}: no table that can be read: {error}") from error
+
+
+def _column(table: Any, name: str) -> Float[np.ndarray, " rows"]:
+    """A column of numbers; empty cells are NaN."""
+    try:
+        values: Float[np.ndarray, " rows"] = table[name].cast(pa.float64()).to_numpy()
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"the column {name} holds something that is no number: {error}") from error
+    return values
 
 
 def _wanted(config: ClipsConfig, candidates: Candidates) -> list[str]:

@@ -123,7 +123,6 @@ def pooled_features(
     return features
 
 
-@torch.inference_mode()
 def _view(
     hearing: Hearing,
     recordings: Sequence[Recording],
@@ -149,9 +148,10 @@ def _view(
     )
     try:
         for batch in loader:
-            log_mel = _log_mel(classifier, batch, augmentation)
-            num_frames = classifier.num_frames(batch.num_samples, batch.waveforms.shape[1])
-            vectors = classifier.head.pool(classifier.encoder.features(log_mel, num_frames))
+            with torch.inference_mode():
+                log_mel = _log_mel(classifier, batch, augmentation)
+                num_frames = classifier.num_frames(batch.num_samples, batch.waveforms.shape[1])
+                vectors = classifier.head.pool(classifier.encoder.features(log_mel, num_frames))
             yield (batch.draw_ids - EVALUATION_DRAWS).tolist(), vectors.float().cpu().numpy()
     finally:
         loader.close()

@@ -7,6 +7,7 @@ from bioacoustics.workflows.pretrain_beats import pretrain_beats
 from bioacoustics.workflows.pretrain_eat import pretrain_eat
 from bioacoustics.workflows.pretraining import material_of
 from bioacoustics.workflows.pretraining_flags import PretrainConfig
+from bioacoustics.workflows.recipe import advice, with_recipe
 from bioacoustics.workflows.survey import Outcome
 
 __all__ = ["PretrainConfig", "pretrain"]
@@ -18,7 +19,10 @@ def pretrain(config: PretrainConfig, console: Console) -> Outcome:
     Writes checkpoint_best.pt and checkpoint_last.pt into --save_dir. The same command continues a run that
     was interrupted, and then ends with the same result.
     """
+    config = with_recipe(config)
     material = material_of(config, accelerator_of(config.device, config.precision), console)
+    if said := advice(config, sum(recording.duration_s for recording in material.training) / 3600):
+        material.console.print(said, highlight=False, soft_wrap=True)
     match config.model:
         case "eat":
             pretrain_eat(config, material)

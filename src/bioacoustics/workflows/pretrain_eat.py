@@ -33,6 +33,7 @@ from bioacoustics.workflows.pretraining import (
     windows_of,
 )
 from bioacoustics.workflows.pretraining_flags import PretrainConfig
+from bioacoustics.workflows.recipe import target_settings
 
 MASK_RATIO = 0.8
 
@@ -77,7 +78,7 @@ def masked_latent(config: PretrainConfig, recordings: Sequence[Recording], conso
         mask=MaskConfig(mask_ratio=config.mask_ratio or MASK_RATIO),
         utterance_weight=config.utterance_weight,
         ema_decay=config.ema_decay,
-        ema_end_decay=max(config.ema_decay, 0.99999),
+        **target_settings(config),
     )
     return MaskedLatent(encoder, decoder, objective_config, seed=config.seed, teacher=teacher)
 

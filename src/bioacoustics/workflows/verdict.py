@@ -92,6 +92,11 @@ def verdict_of(
     )
 
 
+def points(share: float) -> str:
+    """A difference of shares in points of a hundred, with its sign; a rounded nothing has a plus."""
+    return f"{round(100 * share, 1) + 0.0:+.1f}"
+
+
 def _enough(difference: Interval, num_recordings: int) -> int | None:
     """An interval shrinks with the root of the number of recordings: how many would make it exclude 0."""
     side = difference.value - difference.low if difference.value > 0 else difference.high - difference.value
@@ -102,10 +107,10 @@ def _enough(difference: Interval, num_recordings: int) -> int | None:
 
 
 def _sentence(verdict: Verdict, language: Language) -> str:
-    value, low, high = (f"{100 * number:+.1f}" for number in verdict.difference)
+    value, low, high = (points(number) for number in verdict.difference)
     names = {
-        "labels": ("the probes", "las pruebas"),
-        "neighbours": ("neighbour consistency", "coherencia de vecinos"),
+        "labels": ("the probes", "las pruebas cambiaron"),
+        "neighbours": ("neighbour consistency", "la coherencia de vecinos cambió"),
     }
     english, spanish = names[verdict.evidence]
     is_english = language == "en"
@@ -126,7 +131,7 @@ def _sentence(verdict: Verdict, language: Language) -> str:
     measured = (
         f"{english} changed by {value} points (95 % interval {low} to {high}, {n} recordings)"
         if is_english
-        else f"{spanish}: cambio de {value} puntos (intervalo del 95 %: {low} a {high}; {n} grabaciones)"
+        else f"{spanish} {value} puntos (intervalo del 95 %: {low} a {high}; {n} grabaciones)"
     )
     weak = ("; without labels this is weaker evidence", "; sin etiquetas, esta evidencia es más débil")
     measured += weak[0 if is_english else 1] if verdict.evidence == "neighbours" else ""

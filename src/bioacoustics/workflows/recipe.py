@@ -1,0 +1,44 @@
+"""Recipe: settings of EAT's pre-training for little data, beside those that were published for much."""
+
+from typing import Any
+
+from bioacoustics.workflows.pretraining_flags import PretrainConfig
+
+SMALL_HOURS = 100.0
+# Measured in docs/benchmarks.md: many updates on short windows, a teacher that follows soon, and targets that
+# say more than the place of a patch.
+SMALL_FLAGS: dict[str, Any] = {
+    "target_length": 256,
+    "num_clones": 4,
+    "learning_rate": 1e-3,
+    "ema_decay": 0.99,
+    "utterance_weight": 0.0,
+}
+SMALL_TARGETS: dict[str, Any] = {
+    "removes_position": True,
+    "ema_end_decay": 0.9995,
+    "ema_anneal_updates": 2_000,
+}
+
+
+def with_recipe(config: PretrainConfig) -> PretrainConfig:
+    """The same flags; with the small recipe, its values where a flag was not given."""
+    if config.recipe == "published":
+        return config
+    small = {name: value for name, value in SMALL_FLAGS.items() if name not in config.model_fields_set}
+    return config.model_copy(update=small)
+
+
+def target_settings(config: PretrainConfig) -> dict[str, Any]:
+    """Settings of the objective that have no flag of their own."""
+    settings = dict(SMALL_TARGETS) if config.recipe == "small" else {"ema_end_decay": 0.99999}
+    # A teacher that begins slower than the recipe's end stays as slow.
+    return {**settings, "ema_end_decay": max(config.ema_decay, settings["ema_end_decay"])}
+
+
+def advice(config: PretrainConfig, hours: float) -> str | None:
+    """What to say to whoever begins anew on little data with the settings for much."""
+    is_new_eat = config.model == "eat" and config.model_path is None
+    if config.recipe == "small" or not is_new_eat or hours >= SMALL_HOURS:
+        return None
+    return f"{hours:.1f} hours are little for the published settings: --recipe small learns more from them"
