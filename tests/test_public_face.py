@@ -18,6 +18,7 @@ def test_public_names_are_these_and_all_exist() -> None:
         "__version__",
         "load_classifier",
         "load_encoder",
+        "load_tokenizer",
     }
     assert all(getattr(bioacoustics, name) is not None for name in bioacoustics.__all__)
 

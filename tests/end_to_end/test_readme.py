@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import soundfile
 from packaging.requirements import Requirement
 
 from bioacoustics.cli.commands import main
@@ -33,9 +34,18 @@ CHEAPER = {
     "pretrain": f"{FEW_UPDATES} --model_size tiny --num_clones 2",
     "finetune": f"{FEW_UPDATES} --batch_size 8",
     "demo": "--pretrain_updates 1 --finetune_updates 1",
-    "embed": "",
-    "predict": "",
-    "convert": "",
+    "beats": f"{FEW_UPDATES} --model_size tiny --tokenizer_updates 2 --min_code_perplexity 0",
+    "train": "--epochs 1 --batch_size 4 --segment_duration 1.28 --validation_share 0.3 --device cpu",
+    "adapt": "--num_updates 1 --batch_size 2 --target_length 128 --num_clones 2",
+    **dict.fromkeys(("embed", "predict", "convert", "search", "audit", "clips", "import-labels"), ""),
+}
+# Placeholders of the promised commands, by the flag before them.
+PROMISED = {
+    "--data_dir": "./data/unlabeled",
+    "--model_path": "./checkpoints/pretrain/checkpoint_best.pt",
+    "--labeled_dir": "./data/labeled",
+    "--positive_dir": "./data/positive",
+    "--negative_dir": "./data/negative",
 }
 CHEAPER_DEMO_DATA = "--num_unlabeled 4 --num_labeled_per_class 4"
 
@@ -128,7 +138,10 @@ class Workplace:
         shutil.copytree(data.folder, folder / "data")
         shutil.copytree(data.audio_dir, folder / "data" / "raw" / "audio")
         shutil.copy(data.labels_csv, folder / "data" / "labeled" / "labels_descriptors.csv")
-        (folder / "scripts").symlink_to(ROOT / "scripts")
+        for door in ("scripts", "beats"):
+            (folder / door).symlink_to(ROOT / door)
+        audio = folder / "data" / "raw" / "audio"
+        self.lay_examples(sorted(path for path in audio.rglob("*") if path.is_file()))
         monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
         monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
         monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -141,6 +154,19 @@ class Workplace:
             "torchrun": self.torchrun,
             "accelerate": self.accelerate,
         }
+
+    def lay_examples(self, clips: list[Path]) -> None:
+        """Examples of a sound and of what it is not, sounds to search with, and an annotation."""
+        for kind, some in (("positive", clips[:8]), ("negative", clips[-8:])):
+            (self.folder / "data" / kind).mkdir()
+            for clip in some:
+                shutil.copy(clip, self.folder / "data" / kind)
+        for name, clip in (("owl.wav", clips[0]), ("rain.wav", clips[-1])):
+            samples, rate_hz = soundfile.read(clip)
+            soundfile.write(self.folder / name, samples, rate_hz)
+        (self.folder / "annotations").mkdir()
+        notes = ["0.1\t0.9\tfrog\n", "1.0\t1.5\tcricket\n"]
+        (self.folder / "annotations" / f"{clips[0].stem}.txt").write_text("".join(notes))
 
     def run(self, command: str) -> None:
         words = shlex.split(command)
@@ -184,7 +210,8 @@ class Workplace:
             return
         if "./published/eat.pt" in words:
             self.publish()
-        assert self.exit_code(words + CHEAPER[words[1]].split()) == 0, words
+        kind = "beats" if words[1:4] == ["pretrain", "--model", "beats"] else words[1]
+        assert self.exit_code(words + CHEAPER[kind].split()) == 0, words
 
     def exit_code(self, words: list[str]) -> int:
         self.monkeypatch.setattr(sys, "argv", words)
@@ -206,9 +233,22 @@ class Workplace:
 
     def accelerate(self, words: list[str]) -> None:
         """On the processor, with one process."""
+        if words[2] == "beats/train.py":
+            self.train(words)
+            return
         assert words[:3] == ["accelerate", "launch", "--multi_gpu"]
         words = changed(["accelerate", "launch", "--cpu", *words[3:]], {"--num_processes": ("4", "1")})
         self.process(words + CHEAPER["pretrain"].split())
+
+    def train(self, words: list[str]) -> None:
+        """The promised commands, with a folder of its own for each run where they say DIR."""
+        number = len(list((self.folder / "checkpoints").glob("train_*")))
+        places = {**PROMISED, "--output_dir": f"./checkpoints/train_{number}"}
+        filled = [
+            places[flag] if word in {"DIR", "CHECKPOINT"} else word
+            for flag, word in zip(["", *words], words, strict=False)
+        ]
+        self.process(["accelerate", "launch", "--cpu", *filled[2:], *CHEAPER["train"].split()])
 
     def process(self, words: list[str]) -> None:
         done = subprocess.run(words, cwd=self.folder, capture_output=True, text=True, check=False)
@@ -244,7 +284,7 @@ class Workplace:
         assert names <= {path.name for path in (self.folder / "checkpoints" / "finetune").iterdir()}
         embeddings = pd.read_parquet(self.folder / "embeddings.parquet")
         assert list(embeddings.columns) == [
-            *("file", "start_s", "end_s", "findings", "channel", "site", "start_time"),
+            *("file", "start_s", "end_s", "findings", "channel", "site", "start_time", "time_source"),
             *("model", "front_end", "audio", "embedding"),
         ]
         assert embeddings["file"].nunique() == 6
@@ -253,6 +293,14 @@ class Workplace:
         assert len(predictions) == 6
         assert sum(column.startswith("p(") for column in predictions.columns) == 10
         assert (self.folder / "eat.safetensors").exists()
+        for run in ("train_0", "train_1", "beats", "verdict"):
+            assert (self.folder / "checkpoints" / run / "checkpoint_last.pt").exists(), run
+        for name in ("checkpoints/verdict/report.html", "finds/index.html", "finds.txt", "audit.html"):
+            assert (self.folder / name).stat().st_size > 0, name
+        assert {"frog", "cricket"} == set(
+            pd.read_csv(self.folder / "labels.csv")["labels"].str.split(",").sum()
+        )
+        assert any((self.folder / "review").rglob("*.wav"))
         assert (self.folder / "classifier_hf" / "config.json").exists()
 
 

@@ -172,6 +172,7 @@ def _use(config: DemoConfig, story: DemoStory, console: Console) -> None:
             output=config.output_dir / "embeddings.parquet",
             window_s=5.0,
             bad_files=BadFiles.IGNORE,
+            overwrite=True,  # of an earlier demo, whose model was another
         ),
         console,
     )
@@ -182,6 +183,7 @@ def _use(config: DemoConfig, story: DemoStory, console: Console) -> None:
                 data_dir=story.recordings_dir,
                 output=config.output_dir / "predictions.csv",
                 bad_files=BadFiles.IGNORE,
+                overwrite=True,
             ),
             console,
         )
