@@ -158,7 +158,7 @@ def _learn(clips: Clips, rows: np.ndarray, seed: int, folder: Path):
     """Train the layer after the encoder on these clips; functions from features to what it makes of them."""
     torch.manual_seed(seed)
     dim = clips.features.shape[2]
-    head = ClassificationHead(HeadConfig(num_classes=1, prediction_mode="MEAN_POOLING", hidden_dim=dim), dim)
+    head = ClassificationHead(HeadConfig(num_classes=1, prediction_mode="MEAN_POOLING", refines=True), dim)
     head.standardise(torch.from_numpy(clips.features[rows, 0]))
     contrastive = Contrastive(
         None, head, ContrastiveConfig(momentum=0.0, bank_size=len(rows), warmup_updates=NUM_UPDATES // 10)
@@ -191,7 +191,7 @@ def _learn(clips: Clips, rows: np.ndarray, seed: int, folder: Path):
         seed=seed,
     )
     config = TrainingConfig(
-        optimizer=OptimizerConfig(num_updates=NUM_UPDATES, learning_rate=1e-3),
+        optimizer=OptimizerConfig(num_updates=NUM_UPDATES, learning_rate=2e-4),
         data=DataConfig(batch_size=ROWS, num_threads=1),
         loop=LoopConfig(seed=seed + 1, device="cpu", log_every=NUM_UPDATES),
     )

@@ -115,3 +115,20 @@ def test_initialises_as_the_official_code() -> None:
     head = ClassificationHead(HeadConfig(num_classes=200), 64)
     assert head.head.weight.std().item() == pytest.approx(0.02, rel=0.05) and not head.head.bias.any()
     assert (head.fc_norm.weight == 1).all() and head.fc_norm.eps == 1e-6
+
+
+@torch.no_grad()
+def test_a_refining_layer_adds_to_what_is_pooled_and_begins_as_nearly_nothing() -> None:
+    torch.manual_seed(0)
+    head = ClassificationHead(HeadConfig(num_classes=3, prediction_mode="MEAN_POOLING", refines=True), 16)
+    pooled = 4 + 0.1 * torch.randn(50, 16)
+    normed = head.fc_norm(pooled)
+    torch.testing.assert_close(head.represent(pooled), normed, atol=0.3, rtol=0)
+    assert head.hidden is not None
+    torch.nn.init.normal_(head.hidden.weight)
+    expected = normed + torch.nn.functional.gelu(normed @ head.hidden.weight.T + head.hidden.bias)
+    torch.testing.assert_close(head.represent(pooled), expected)
+    head.standardise(pooled)
+    scaled = head.fc_norm(pooled)
+    torch.testing.assert_close(scaled.mean(dim=0), torch.zeros(16), atol=1e-4, rtol=0)
+    torch.testing.assert_close(scaled.std(dim=0, correction=0), torch.ones(16), atol=1e-3, rtol=0)

@@ -36,7 +36,7 @@ def main() -> None:
     if world > 1:
         torch.distributed.init_process_group("gloo")
     torch.manual_seed(0)
-    head = ClassificationHead(HeadConfig(num_classes=2, hidden_dim=8), DIM)
+    head = ClassificationHead(HeadConfig(num_classes=2, refines=True), DIM)
     config = ContrastiveConfig(projection_dim=4, bank_size=16, momentum=0.5, dropped_share=0.1)
     contrastive = Contrastive(None, head, config)
     parameters = [*head.parameters(), *contrastive.projection.parameters()]

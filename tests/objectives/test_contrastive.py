@@ -19,7 +19,7 @@ DIM, PROJECTED = 10, 6
 
 def contrastive_of(**settings: float) -> Contrastive:
     torch.manual_seed(0)
-    head = ClassificationHead(HeadConfig(num_classes=2, hidden_dim=8), DIM)
+    head = ClassificationHead(HeadConfig(num_classes=2, refines=True), DIM)
     torch.nn.init.normal_(head.fc_norm.weight)
     config = ContrastiveConfig.model_validate({"projection_dim": PROJECTED, **settings})
     return Contrastive(None, head, config)

@@ -30,7 +30,7 @@ def joint(
     torch.manual_seed(0)
     num_rows = num_rows or NUM_ROWS
     encoder = AudioEncoder(LogMelConfig.eat(), EATEncoder(SIZE))
-    head = ClassificationHead(HeadConfig(num_classes=2, prediction_mode="MEAN_POOLING", hidden_dim=16), 32)
+    head = ClassificationHead(HeadConfig(num_classes=2, prediction_mode="MEAN_POOLING", refines=True), 32)
     torch.nn.init.normal_(head.head.weight)
     classifier = AudioClassifier(encoder, head, ("a", "b"), multi_label=True, target_length=32)
     masked = MaskedLatentConfig(target_length=32, num_clones=2)

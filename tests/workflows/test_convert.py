@@ -12,7 +12,18 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from bioacoustics.models.saved import Bundle, load_classifier, load_encoder, read_bundle
+from bioacoustics.audio.log_mel import LogMelConfig
+from bioacoustics.models.audio_encoder import AudioClassifier, AudioEncoder
+from bioacoustics.models.eat import EATConfig, EATEncoder
+from bioacoustics.models.heads import ClassificationHead, HeadConfig
+from bioacoustics.models.saved import (
+    Bundle,
+    bundle_of_classifier,
+    load_classifier,
+    load_encoder,
+    read_bundle,
+    write_bundle,
+)
 from bioacoustics.workflows.convert import Target, convert
 
 FAIRSEQ = ("pretrain_p1.pt", "pretrain_p2.pt", "finetune.pt")
@@ -184,3 +195,15 @@ def test_missing_models_and_folders(tmp_path: Path, golden_eat: Path) -> None:
         convert(tmp_path / "no.pt", tmp_path / "x.pt", "bioacoustics")
     with pytest.raises(FileNotFoundError, match="does not exist"):
         convert(golden_eat / "finetune.pt", tmp_path / "no" / "x.pt", "bioacoustics")
+
+
+def test_a_detector_with_a_layer_more_is_refused_by_the_published_layouts(tmp_path: Path) -> None:
+    encoder = AudioEncoder(LogMelConfig.eat(), EATEncoder(EATConfig(embed_dim=32, depth=1, num_heads=2)))
+    head = ClassificationHead(HeadConfig(num_classes=1, refines=True), 32)
+    classifier = AudioClassifier(encoder, head, ("curlew",), multi_label=True)
+    write_bundle(bundle_of_classifier(classifier), tmp_path / "detector.pt")
+    for layout, name in (("fairseq", "out.pt"), ("huggingface", "out")):
+        with pytest.raises(ValueError, match="one layer more than the published classifiers"):
+            convert(tmp_path / "detector.pt", tmp_path / name, layout)
+    convert(tmp_path / "detector.pt", tmp_path / "again.safetensors", "bioacoustics")
+    assert read_bundle(tmp_path / "again.safetensors").header.head == head.config

@@ -139,7 +139,7 @@ def test_a_frozen_encoder_stays_as_it_is_and_the_rest_learns(
     assert "hearing" in said
     classifier = load_classifier(folder / "checkpoint_best.pt")
     assert classifier.labels == tuple(sorted(path.name for path in settings["positive_dir"].iterdir()))
-    assert classifier.head.config.hidden_dim == 32
+    assert classifier.head.config.refines
 
 
 def test_held_out_examples_are_of_other_recordings(frozen: tuple[Path, dict[str, Any], str]) -> None:

@@ -27,7 +27,7 @@ class HeadConfig(BaseModel, frozen=True, extra="forbid"):
     prediction_mode: PredictionMode = "CLS_TOKEN"
     norm_eps: float = Field(default=1e-6, gt=0)  # the Hugging Face port of EAT has 1e-5
     dropout: float = Field(default=0.0, ge=0, lt=1)  # of each number that is pooled
-    hidden_dim: int | None = Field(default=None, gt=0)  # of a layer between pooling and logits; None: none
+    refines: bool = False  # what is pooled goes through one more layer, which adds to it
 
 
 class ClassificationHead(nn.Module):
@@ -39,8 +39,11 @@ class ClassificationHead(nn.Module):
         has_norm = config.prediction_mode != "MEAN_LOGITS"
         self.fc_norm = nn.LayerNorm(embed_dim, eps=config.norm_eps) if has_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
-        self.hidden = nn.Linear(embed_dim, config.hidden_dim) if config.hidden_dim else None
-        self.head = nn.Linear(config.hidden_dim or embed_dim, config.num_classes)
+        self.hidden = nn.Linear(embed_dim, embed_dim) if config.refines else None
+        if self.hidden is not None:  # begins as nearly nothing, so that what the encoder knows stays
+            nn.init.normal_(self.hidden.weight, std=0.02)
+            nn.init.zeros_(self.hidden.bias)
+        self.head = nn.Linear(embed_dim, config.num_classes)
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
 
@@ -75,10 +78,10 @@ class ClassificationHead(nn.Module):
     def _dropped(self, features: Features) -> Features:
         return replace(features, patches=self.dropout(features.patches))
 
-    def represent(self, pooled: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch hidden"]:
+    def represent(self, pooled: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
         """What the last layer sees of pooled features."""
         normed: Tensor = self.fc_norm(pooled)
-        return normed if self.hidden is None else nn.functional.gelu(self.hidden(normed))
+        return normed if self.hidden is None else normed + nn.functional.gelu(self.hidden(normed))
 
     def forward(self, features: Features) -> Float[Tensor, "batch classes"]:
         """Return one logit per class."""

@@ -306,12 +306,16 @@ def eat_config(header: Header) -> EATConfig:
     """The encoder's configuration, where it is an EAT model.
 
     Raises:
-        ValueError: if it is of another architecture, which the layouts of EAT cannot hold.
+        ValueError: if it is of another architecture or has a layer that the layouts of EAT cannot hold.
     """
     if not isinstance(header.encoder, EATConfig):
         raise ValueError(  # noqa: TRY004 -- it is the user's file that does not suit
             f"this layout is that of EAT models, and this is a {header.architecture!r} model: "
             "write it as beats or bioacoustics"
+        )
+    if header.head is not None and header.head.refines:
+        raise ValueError(
+            "this detector has one layer more than the published classifiers: write it as bioacoustics"
         )
     return header.encoder
 

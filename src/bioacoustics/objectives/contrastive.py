@@ -49,11 +49,11 @@ class ContrastiveConfig(BaseModel, frozen=True, extra="forbid"):
     """
 
     projection_dim: int = Field(128, ge=1)
-    temperature: float = Field(0.1, gt=0)
+    temperature: float = Field(0.2, gt=0)
     momentum: float = Field(0.99, ge=0, lt=1)
     bank_size: int = Field(4096, ge=1)
     negative_weight: float = Field(1.0, gt=0)
-    hardness: float = Field(1.0, ge=0)
+    hardness: float = Field(0.5, ge=0)
     dropped_share: float = Field(0.01, ge=0, lt=1)
     warmup_updates: int = Field(0, ge=0)
 

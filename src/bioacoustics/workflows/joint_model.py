@@ -128,7 +128,7 @@ def _classifier(
             num_classes=len(data.labels),
             prediction_mode=config.prediction_mode,
             # Examples are compared by what this layer makes of them, and the detector reads it.
-            hidden_dim=encoder.embedding_dim if data.examples is not None else None,
+            refines=data.examples is not None,
         ),
         encoder.embedding_dim,
     )

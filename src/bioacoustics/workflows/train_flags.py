@@ -33,13 +33,13 @@ class ContrastiveFlags(BaseModel, frozen=True, extra="forbid"):
         description="how slowly the encoder of the banks follows; 0: it is the same one "
         "[default: 0.99; with --freeze_encoder 0, as what is trained then is small and moves fast]",
     )
-    temperature: float = Field(default=0.1, gt=0, description="similarities are divided by it")
+    temperature: float = Field(default=0.2, gt=0, description="similarities are divided by it")
     projection_dim: int = Field(default=128, ge=1, description="length of the vectors that are compared")
     negative_weight: float = Field(
         default=1.0, gt=0, description="how much a negative counts beside a positive"
     )
     hardness: float = Field(
-        default=1.0, ge=0, description="how much more similar negatives count, after a warm-up"
+        default=0.5, ge=0, description="how much more similar negatives count, after a warm-up"
     )
     dropped_share: float = Field(
         default=0.01,
@@ -92,7 +92,7 @@ class TrainConfig(TrainingFlags, ContrastiveFlags, frozen=True, extra="forbid"):
     lr: float | None = Field(
         default=None,
         gt=0,
-        description="peak learning rate [default: 1e-4; 5e-4 of a new model; 1e-3 with --freeze_encoder]",
+        description="peak learning rate [default: 1e-4; 5e-4 of a new model; 2e-4 with --freeze_encoder]",
     )
     warmup_updates: int | None = Field(default=None, ge=0, description="[default: 10 % of the updates]")
     supervised_weight: float = Field(
@@ -182,5 +182,5 @@ class TrainConfig(TrainingFlags, ContrastiveFlags, frozen=True, extra="forbid"):
         if self.lr is not None:
             return self.lr
         if self.freeze_encoder:
-            return 1e-3
+            return 2e-4
         return 5e-4 if self.model_path is None else 1e-4
