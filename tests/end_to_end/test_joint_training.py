@@ -98,7 +98,14 @@ def test_one_process_killed_or_not_and_two(tmp_path: Path, flags: list[str]) -> 
     for name in (*results, *(path.name for path in whole.glob("checkpoint_[0-9]*.pt"))):
         assert (disturbed / name).read_bytes() == (whole / name).read_bytes(), name
 
-    run(["torchrun", "--nproc_per_node", "2"], *flags, "--batch_size", "8", "--output_dir", str(two))
+    run(
+        ["torchrun", "--standalone", "--nproc_per_node", "2"],
+        *flags,
+        "--batch_size",
+        "8",
+        "--output_dir",
+        str(two),
+    )
     rows = [
         [{k: v for k, v in row.items() if k not in TIMING | SPREADS} for row in read_metrics(f)]
         for f in (whole, two)
