@@ -178,11 +178,23 @@ def test_cached_features_are_two_views_side_by_side() -> None:
     losses.total.backward()
     assert objective.classification is not None and objective.contrastive is not None
     assert all(p.grad is None for p in objective.classification.classifier.encoder.parameters())
+    head = objective.classification.classifier.head
+    assert head.hidden is not None
+    of_detector, *_ = torch.autograd.grad(
+        objective._logits(batch.waveforms[:, :32]).sum(),
+        [head.hidden.weight, head.head.weight],
+        allow_unused=True,
+    )
+    assert of_detector is None  # not by name
     positives = [i for i, origin in enumerate(batch.origins) if origin.source == "positive"]
     keys = objective.contrastive.keys(batch.waveforms[positives, 32:])
     waiting = objective.contrastive._waiting["positives"][0]
     torch.testing.assert_close(waiting.features, keys)
     assert waiting.items.tolist() == [batch.origins[i].item for i in positives]
+    objective.after_step(1)  # from now on there is something to compare with
+    objective(batch_of(4, num_rows, num_samples=64)).total.backward()
+    assert head.hidden.weight.grad is not None
+    assert head.hidden.weight.grad.abs().sum() > 0
 
 
 def test_evaluation_hears_clips_as_they_are_and_leaves_the_banks_alone() -> None:

@@ -178,7 +178,11 @@ class Joint(Objective):
     def _logits(self, pooled: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
         assert self.classification is not None
         head = self.classification.classifier.head
-        logits: Tensor = head.head(head.represent(pooled))
+        seen = head.represent(pooled)
+        if self.config.has_cached_features and head.config.refines:
+            # The layer learns by comparing clips alone: told their classes, it would learn few by heart.
+            seen = seen.detach()
+        logits: Tensor = head.head(seen)
         return logits
 
     def _keys(self, examples: Batch) -> Keys:
