@@ -47,7 +47,7 @@ def test_batches_hold_windows_of_one_length_and_lose_none(tmp_path: Path) -> Non
     durations_s = [0.5 + 0.11 * i for i in range(12)]
     recordings = [recording_of(tmp_path, f"{i:02}.wav", d, seed=i) for i, d in enumerate(durations_s)]
     reader = reader_of(recordings)
-    batches = list(reader.batches(2))
+    batches = list(reader.batches(lambda: 2))
     for batch in batches:
         assert {len(reading.samples) for reading in batch.readings} == {batch.waveforms.shape[1]}
     positions = sorted(position for batch in batches for position in batch.positions)
@@ -57,7 +57,9 @@ def test_batches_hold_windows_of_one_length_and_lose_none(tmp_path: Path) -> Non
 def test_outputs_come_back_in_file_order(tmp_path: Path) -> None:
     recordings = [recording_of(tmp_path, f"{i:02}.wav", 0.5 + 0.13 * i, seed=i) for i in range(9)]
     reader = reader_of(recordings)
-    outputs = ((batch, batch.waveforms.square().mean(1, keepdim=True).numpy()) for batch in reader.batches(3))
+    outputs = (
+        (batch, batch.waveforms.square().mean(1, keepdim=True).numpy()) for batch in reader.batches(lambda: 3)
+    )
     places = []
     for output in in_file_order(outputs):
         samples = read_segment(output.segment, RATE_HZ).samples
@@ -69,7 +71,9 @@ def test_outputs_come_back_in_file_order(tmp_path: Path) -> None:
 def test_a_window_of_rare_length_does_not_hold_back_what_follows(tmp_path: Path) -> None:
     """Its batch waits for nothing but the next few windows: else a long run would commit nothing."""
     recordings = [recording_of(tmp_path, "a.wav", 0.3), recording_of(tmp_path, "b.wav", 100.0)]
-    first = [batch.positions for batch, _ in zip(reader_of(recordings).batches(2), range(9), strict=False)]
+    first = [
+        batch.positions for batch, _ in zip(reader_of(recordings).batches(lambda: 2), range(9), strict=False)
+    ]
     assert (0,) in first[:9]
     assert first[0] == (1, 2)
 

@@ -15,6 +15,7 @@ import soundfile
 import torch
 from rich.console import Console
 
+from bioacoustics.audio.band import Band
 from bioacoustics.data.synthesis import SyntheticDataset
 from bioacoustics.models.saved import load_encoder
 from bioacoustics.workflows.embed import EmbedConfig, embed
@@ -90,6 +91,22 @@ def test_csv_and_parquet_hold_the_same(tmp_path: Path, small_model: Path, clips:
     assert list(as_csv.columns[:12]) == ["file", "start_s", "end_s", "findings", *about, "e0"]
     assert list(as_csv["file"]) == list(as_parquet["file"])
     np.testing.assert_allclose(vectors(as_csv), vectors(as_parquet), rtol=1e-6)
+
+
+def test_a_band_is_heard_alone_and_never_mixes_with_other_results(
+    tmp_path: Path, small_model: Path, clips: Path
+) -> None:
+    whole, _ = run(tmp_path / "whole.parquet", small_model, clips)
+    limited, _ = run(tmp_path / "limited.parquet", small_model, clips, low_hz=1000, high_hz=4000)
+    assert not set(whole["front_end"]) & set(limited["front_end"])
+    assert not np.allclose(vectors(whole)[1], vectors(limited)[1], atol=1e-3)
+    samples, rate_hz = soundfile.read(clips / "b.wav", dtype="float32")
+    window = torch.from_numpy(Band(1000.0, 4000.0).limited(samples[:rate_hz], rate_hz))
+    with torch.inference_mode():
+        alone = load_encoder(small_model).embed(window[None])[0]
+    np.testing.assert_allclose(vectors(limited)[1], alone.numpy(), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match=r"low_hz: 1000\.0 there, 2000\.0 now"):
+        run(tmp_path / "limited.parquet", small_model, clips, low_hz=2000, high_hz=4000)
 
 
 def test_windows_may_overlap(tmp_path: Path, small_model: Path, clips: Path) -> None:

@@ -1,6 +1,7 @@
 """A traversal hears every window once, in file order, commits it, and tells what went wrong on the way."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +166,21 @@ def test_ultrasound_is_heard_slowed_and_told_in_true_times(tmp_path: Path, conso
     assert seen[0][1] == pytest.approx(4000, abs=1)
 
 
+def test_the_band_is_in_true_hertz_and_a_band_beyond_hearing_is_refused(
+    tmp_path: Path, console: Console
+) -> None:
+    rate_hz = 256_000
+    time_s = np.arange(rate_hz) / rate_hz
+    both = sum(0.3 * np.sin(2 * np.pi * hz * time_s) for hz in (25_000, 60_000))
+    soundfile.write(tmp_path / "bats.wav", both, rate_hz, subtype="FLOAT")
+    alone = 0.3 / np.sqrt(2)
+    for low_hz, high_hz, level in ((None, None, 0.3), (40_000, None, alone), (30_000, 50_000, 0)):
+        rows = heard(tmp_path, console, window_s=0.25, time_expansion=10, low_hz=low_hz, high_hz=high_hz)
+        np.testing.assert_allclose([row[3] for row in rows], level, atol=0.01)
+    with pytest.raises(ValueError, match="this model hears up to 80000 Hz"):
+        traversal_of(tmp_path, console, window_s=0.25, time_expansion=10, low_hz=90_000)
+
+
 def test_what_cannot_be_expanded_is_refused(clips: Path, console: Console) -> None:
     with pytest.raises(ValueError, match="whole number"):
         traversal_of(clips, console, time_expansion=1.00001)
@@ -180,6 +196,27 @@ def test_a_file_that_fails_after_its_header_is_reported(tmp_path: Path, console:
     traversal.run(journal)
     assert {row[0] for row in journal.rows} == {"b.flac"}
     assert [file.relative_path for file in traversal.outcome.unusable] == ["a.flac"]
+
+
+def test_a_device_that_runs_out_of_memory_gets_less_at_a_time_and_loses_nothing(
+    clips: Path, console: Console, said: Callable[[], str]
+) -> None:
+    sizes: list[int] = []
+
+    def narrow(batch: WindowBatch) -> torch.Tensor:
+        sizes.append(len(batch))
+        if len(batch) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return loudness(batch)
+
+    expected = heard(clips, console, batch_size=1)
+    traversal, journal = traversal_of(clips, console), Memory()
+    traversal._compute = narrow
+    traversal.run(journal)
+    assert journal.rows == expected
+    assert max(sizes) > 1
+    assert sizes.count(1) == len(expected)
+    assert "1 windows at a time (memory ran out with more)" in said()
 
 
 def test_an_error_of_the_model_ends_the_reading_threads(clips: Path, console: Console) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import soxr
 from jaxtyping import Float
 
+from bioacoustics.audio.band import WHOLE, Band
 from bioacoustics.audio.decoding import Decoder, Stretch, decoder_of
 from bioacoustics.audio.recordings import Recording, UnreadableAudioError
 from bioacoustics.audio.segments import Segment, SegmentConfig, num_segments, segment_at
@@ -92,10 +93,12 @@ def stream_segments(
     channel: Channel = "mix",
     *,
     first: int = 0,
+    band: Band = WHOLE,
 ) -> Iterator[tuple[Segment, Reading]]:
     """Read the windows of a recording in one pass, in constant memory; each equals `read_segment`'s.
 
-    The pass begins with window number `first`. Windows in which nothing can be decoded are left out.
+    The pass begins with window number `first`. Windows in which nothing can be decoded are left out. What is
+    noticed about a window is noticed before `band` limits it, except that nothing may be left to hear.
 
     Raises:
         UnreadableAudioError: the file cannot be opened, has no such channel, or nothing in it can be decoded.
@@ -113,7 +116,7 @@ def stream_segments(
             if len(reading.samples):
                 num_read += 1
                 if i >= first:
-                    yield segment, reading
+                    yield segment, _limited(reading, band, sample_rate_hz)
     if num_windows and not num_read and not first:
         raise _nothing_decoded(recording, 0.0, recording.duration_s)
 
@@ -205,6 +208,16 @@ def _reading_of(stretch: Stretch, span: _Span, channel: Channel) -> Reading:
     else:
         findings |= _level_findings(chosen[span.core], mono[span.core], samples)
     return Reading(samples, frozenset(findings))
+
+
+def _limited(reading: Reading, band: Band, sample_rate_hz: int) -> Reading:
+    if band == WHOLE:
+        return reading
+    samples = band.limited(reading.samples, sample_rate_hz)
+    findings = reading.findings
+    if Finding.SHORT not in findings and np.ptp(samples) < _SILENT_RANGE:
+        findings |= {Finding.SILENT}
+    return Reading(samples, findings)
 
 
 def _chosen(

@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from bioacoustics.audio.band import WHOLE, Band
 from bioacoustics.audio.reading import Channel, Finding, Reading, UnreadableAudioError, stream_segments
 from bioacoustics.audio.recordings import Recording, UnreadableFile
 from bioacoustics.audio.segments import Segment, SegmentConfig
@@ -49,6 +50,21 @@ class WindowBatch:
     readings: tuple[Reading, ...]
     waveforms: Float[Tensor, "batch samples"]
     num_samples: Int[Tensor, " batch"]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def rows(self, first: int, stop: int) -> "WindowBatch":
+        """Some of the windows."""
+        part = slice(first, stop)
+        return WindowBatch(
+            positions=self.positions[part],
+            takes=self.takes[part],
+            segments=self.segments[part],
+            readings=self.readings[part],
+            waveforms=self.waveforms[part],
+            num_samples=self.num_samples[part],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +114,7 @@ class WindowReader:
         sample_rate_hz: int,
         num_threads: int = 2,
         min_samples: int = 1,
+        band: Band = WHOLE,
     ) -> None:
         self.endings: deque[Ending] = deque()
         self._takes = takes
@@ -105,6 +122,7 @@ class WindowReader:
         self._sample_rate_hz = sample_rate_hz
         self._num_threads = num_threads
         self._min_samples = min_samples
+        self._band = band
 
     def __iter__(self) -> "Iterator[_Window]":
         """Yield windows in file order; what went wrong with a take is told by its ending."""
@@ -123,20 +141,21 @@ class WindowReader:
             finally:
                 stopped.set()
 
-    def batches(self, batch_size: int) -> Iterator[WindowBatch]:
+    def batches(self, batch_size: Callable[[], int]) -> Iterator[WindowBatch]:
         """Yield batches of windows of equal length, so that no window is padded for its neighbours' sake.
 
-        A window's result then does not depend on which windows happen to be beside it.
+        A window's result then does not depend on which windows happen to be beside it. `batch_size` is asked
+        again for each window: it may change on the way.
         """
         pending: OrderedDict[int, list[_Window]] = OrderedDict()  # by length, the oldest first
         for window in self:
             num_samples = len(window.reading.samples)
             same_length = pending.setdefault(num_samples, [])
             same_length.append(window)
-            if len(same_length) == batch_size:
+            if len(same_length) >= batch_size():
                 yield _batch(pending.pop(num_samples))
             # A window of rare length must not wait for its like: all that follow would wait for their turn.
-            while pending and window.position - _first(pending)[0].position >= 8 * batch_size:
+            while pending and window.position - _first(pending)[0].position >= 8 * batch_size():
                 yield _batch(pending.popitem(last=False)[1])
         for rest in pending.values():
             yield _batch(rest)
@@ -172,7 +191,12 @@ class WindowReader:
         """Read one take into its queue, in a thread; what went wrong with it is returned."""
         try:
             for window in stream_segments(
-                take.recording, self._config, self._sample_rate_hz, take.channel, first=take.first_window
+                take.recording,
+                self._config,
+                self._sample_rate_hz,
+                take.channel,
+                first=take.first_window,
+                band=self._band,
             ):
                 if not _put(windows, window, stopped):
                     return None

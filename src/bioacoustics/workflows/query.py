@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from bioacoustics.audio.band import Band
 from bioacoustics.audio.reading import Channel, Finding, stream_segments
 from bioacoustics.audio.recordings import read_header
 from bioacoustics.audio.segments import SegmentConfig
@@ -61,6 +62,7 @@ def _vectors(
     shortest = encoder.front_end.config.frame_length
     segments = SegmentConfig(window_s=facts["window_s"], min_duration_s=shortest / rate_hz)
     channel: Channel = "loudest" if facts["channel"] in {"each", "loudest"} else facts["channel"]
+    band = Band(facts.get("low_hz"), facts.get("high_hz"))
     vectors = [np.empty((0, encoder.embedding_dim), np.float32)]
     for path in paths:
         if not path.is_file():
@@ -68,7 +70,8 @@ def _vectors(
         recording = read_header(path, path)
         if isinstance(channel, int) and channel >= recording.num_channels:
             channel = "mix"  # an example of one channel has no other
-        readings = [reading for _, reading in stream_segments(recording, segments, rate_hz, channel)]
+        windows = stream_segments(recording, segments, rate_hz, channel, band=band)
+        readings = [reading for _, reading in windows]
         sounding = [r for r in readings if len(r.samples) >= shortest and Finding.SILENT not in r.findings]
         if not sounding:
             raise ValueError(f"{path}: no sound that the model could hear; give another example")

@@ -1,7 +1,7 @@
 """Traverse: send the windows of recordings through a model and commit what it says."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,12 +10,13 @@ import torch
 from jaxtyping import Float
 from pydantic import BaseModel, BeforeValidator, Field, JsonValue
 from rich.console import Console
-from torch import Tensor
 
+from bioacoustics.audio.band import Band
 from bioacoustics.audio.reading import Channel, Finding
 from bioacoustics.audio.recordings import Recording
 from bioacoustics.audio.segments import Segment, SegmentConfig, index_of
 from bioacoustics.data.deployments import NO_DEPLOYMENTS, read_deployments
+from bioacoustics.inference.batch_size import BatchSize, Compute
 from bioacoustics.inference.device import DeviceChoice, pick_device
 from bioacoustics.inference.precision import Precision, PrecisionChoice, arithmetic
 from bioacoustics.inference.stopwatch import Stopwatch
@@ -25,7 +26,6 @@ from bioacoustics.workflows.listening import ListeningBar
 from bioacoustics.workflows.sources import Sources, channel_name, sources_of
 from bioacoustics.workflows.survey import BadFiles, Outcome, survey
 
-Compute = Callable[[WindowBatch], Float[Tensor, "batch values"]]
 COMMIT_EVERY_S = 10.0  # the work that a kill can cost
 ROWS_PER_COMMIT = 2048
 _EDGES: dict[str, Literal["pad", "drop", "shift"]] = {"keep": "pad", "drop": "drop", "shift": "shift"}
@@ -70,7 +70,17 @@ class TraverseConfig(BaseModel, frozen=True, extra="forbid"):
         default=None,
         description="table: folder or recorder, site, latitude, longitude, zone, clock_offset_s, gain",
     )
-    batch_size: int = Field(default=8, ge=1, description="windows at a time")
+    low_hz: float | None = Field(
+        default=None,
+        gt=0,
+        description="let the model hear nothing below: to the log-mel it is as silence; true Hz",
+    )
+    high_hz: float | None = Field(default=None, gt=0, description="nothing above; true Hz")
+    batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        default="auto",
+        description="windows at a time; auto: by the memory that the model is measured to need. It halves "
+        "by itself where memory runs out, and changes no result",
+    )
     num_threads: int = Field(default=2, ge=1, description="reading threads")
     device: DeviceChoice = Field(default="auto", description="auto takes the GPU where there is one")
     precision: PrecisionChoice = Field(
@@ -110,6 +120,8 @@ class Traversal:
             raise ValueError(
                 f"--window_s {window_s:g} is too short: this model needs {min_duration_s:g} s or more"
             )
+        self._band = Band(config.low_hz, config.high_hz)
+        self._band.check(self.sample_rate_hz)
         self.segments = SegmentConfig(
             window_s=window_s,
             stride_s=config.stride_s,
@@ -124,7 +136,10 @@ class Traversal:
         self.stopwatch = stopwatch or Stopwatch()
         self._config = config
         self._compute = compute
-        self._arithmetic = arithmetic(precision, pick_device(config.device))
+        device = pick_device(config.device)
+        self._arithmetic = arithmetic(precision, device)
+        wanted = None if config.batch_size == "auto" else config.batch_size
+        self._batch_size = BatchSize(device, wanted, round(window_s * self.sample_rate_hz))
         self._min_samples = min_samples
         self._console = console
 
@@ -139,6 +154,7 @@ class Traversal:
             sample_rate_hz=self.sample_rate_hz,
             num_threads=self._config.num_threads,
             min_samples=self._min_samples,
+            band=self._band,
         )
         with ListeningBar(self._console, takes, self.segments) as bar:
             for chunk in self._chunks(reader, bar):
@@ -148,10 +164,12 @@ class Traversal:
                     if ending.problem is not None and ending.problem not in self.outcome.unusable:
                         self.outcome.unusable.append(ending.problem)
             speed = bar.hours_per_hour
+        size = self._batch_size
+        said = f"{speed:.0f} hours of audio per hour, {size.now} windows at a time"
+        said += " (memory ran out with more)" if size.has_run_out else ""
         self._console.print(
-            f"{speed:.0f} hours of audio per hour: {self.stopwatch.summary()}",
-            markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
+            f"{said}: {self.stopwatch.summary()}", markup=False, highlight=False, soft_wrap=True
+        )
 
     def _takes(self, marks: dict[tuple[str, str], Mark]) -> list[Take]:
         """What is left to hear; what was noticed in the rest is noted as if it were heard now."""
@@ -192,17 +210,16 @@ class Traversal:
     def _outputs(
         self, reader: WindowReader
     ) -> Iterator[tuple[WindowBatch, Float[np.ndarray, "batch values"]]]:
-        batches = reader.batches(self._config.batch_size)
+        size = self._batch_size
+        batches = reader.batches(lambda: size.now)
         with torch.inference_mode():
             while True:
                 with self.stopwatch.measuring("decoding"):
                     batch = next(batches, None)
                 if batch is None:
                     return
-                with self.stopwatch.measuring("model"):
-                    with self._arithmetic:
-                        values = self._compute(batch)
-                    outputs = values.float().cpu().numpy()
+                with self.stopwatch.measuring("model"), self._arithmetic:
+                    outputs = size.outputs(self._compute, batch).numpy()
                 yield batch, outputs
 
 
@@ -214,6 +231,9 @@ def reading_settings(config: TraverseConfig, window_s: float) -> dict[str, JsonV
         "edge": config.edge,
         "channel": config.channel,
         "time_expansion": config.time_expansion,
+        # Only where there are any: what was made before there were limits is still the same.
+        **({} if config.low_hz is None else {"low_hz": config.low_hz}),
+        **({} if config.high_hz is None else {"high_hz": config.high_hz}),
     }
 
 
