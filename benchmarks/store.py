@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from statistics import median
 
@@ -32,9 +33,11 @@ def main() -> None:
     num_rows = int(words[words.index("--rows") + 1]) if "--rows" in words else 100_000
     vectors = _clustered(num_rows)
     with tempfile.TemporaryDirectory() as folder:
-        results = _measure(Store.create(Path(folder) / "s.lance"), vectors)
-        size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
-    results["bytes on disk for each window"] = size / num_rows
+        store = Store.create(Path(folder) / "s.lance")
+        results = _measure(store, vectors)
+        results["bytes on disk a window, an hour of versions"] = _bytes_in(Path(folder)) / num_rows
+        store.table("windows").optimize(cleanup_older_than=timedelta(0))
+        results["bytes on disk a window, once they are gone"] = _bytes_in(Path(folder)) / num_rows
     for what, value in results.items():
         print(f"{what:60} {value:12.2f}")
     if words and words[-1].endswith(".json"):
@@ -68,6 +71,10 @@ def _measure(store: Store, vectors: np.ndarray) -> dict[str, float]:
     results["index: recall at 50"] = report.recall
     results["ms a query: store, by index"] = report.indexed_ms
     return results
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _clustered(num_rows: int) -> np.ndarray:
