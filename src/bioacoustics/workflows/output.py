@@ -13,6 +13,7 @@ from bioacoustics.workflows.journal import Journal, RunSettings
 from bioacoustics.workflows.sources import Sources
 from bioacoustics.workflows.store_journal import StoreJournal
 from bioacoustics.workflows.table_journal import Layout, TableJournal
+from bioacoustics.workflows.team import opened_in_turns
 
 # A text, not a path: s3://bucket would lose one of its slashes.
 Location = Annotated[str, BeforeValidator(os.fspath)]
@@ -36,6 +37,7 @@ def check_output(location: str) -> None:
         )
 
 
+@opened_in_turns
 def journal_of(
     location: str,
     settings: RunSettings,

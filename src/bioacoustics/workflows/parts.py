@@ -14,6 +14,7 @@ import pyarrow.parquet
 from bioacoustics.inference.windows import Ending
 from bioacoustics.models.writing import atomic_write
 from bioacoustics.workflows.journal import Key, Mark
+from bioacoustics.workflows.team import Team
 
 _ENDINGS = b"endings"
 WINDOW = pa.schema(
@@ -37,7 +38,9 @@ class Parts:
         self._marks: dict[Key, Mark] = {}
         for path in sorted(folder.glob("[0-9]*.parquet")):
             self._take_in(path, pyarrow.parquet.read_table(path))
-        self._numbers = count(1 + max((int(path.stem) for path in folder.glob("[0-9]*.parquet")), default=0))
+        last = max((int(path.stem) for path in folder.glob("[0-9]*.parquet")), default=0)
+        team = Team.here()  # whose processes write side by side
+        self._numbers = count(1 + last + team.rank, team.size)
         self._read = lru_cache(maxsize=4)(pyarrow.parquet.read_table)
 
     def marks(self) -> dict[Key, Mark]:

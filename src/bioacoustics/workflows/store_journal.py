@@ -15,6 +15,7 @@ from bioacoustics.store.schema import PROGRESS, RECORDINGS, SCORES, windows_sche
 from bioacoustics.workflows.journal import Chunk, Key, Mark, RunSettings, findings_text
 from bioacoustics.workflows.sources import Source, Sources, channel_name
 from bioacoustics.workflows.survey import Outcome
+from bioacoustics.workflows.team import Team
 
 COMMITS_PER_COMPACTION = 64
 
@@ -96,7 +97,7 @@ class StoreJournal:
             heard.update(finding.value for finding in output.findings)
         self.store.upsert("progress", self._progress_rows(chunk))
         self._num_commits += 1
-        if self._num_commits % COMMITS_PER_COMPACTION == 0:
+        if self._num_commits % COMMITS_PER_COMPACTION == 0 and Team.here().is_first:
             self.store.compact()
 
     def finish(self, outcome: Outcome) -> str:

@@ -71,6 +71,14 @@ class Outcome:
         found.show(console)
         self.unusable += found.unusable
 
+    def join(self, other: "Outcome") -> None:
+        """Take in what another process found among recordings of its own."""
+        self.recall({file.relative_path: file.reason for file in other.unusable})
+        for name, findings in other.files_with_findings.items():
+            known = self.files_with_findings.setdefault(name, set())
+            self.findings.update(findings - known)
+            known |= findings
+
     def recall(self, unusable: Mapping[str, str]) -> None:
         """Take in what an earlier run found unusable, by its relative path."""
         known = {file.relative_path for file in self.unusable}

@@ -16,6 +16,7 @@ from bioacoustics.workflows.journal import Chunk, Key, Mark, RunSettings, findin
 from bioacoustics.workflows.parts import WINDOW, Parts
 from bioacoustics.workflows.sources import Source, Sources, channel_name, digest_of
 from bioacoustics.workflows.survey import Outcome
+from bioacoustics.workflows.team import Team
 from bioacoustics.workflows.traverse import all_takes
 
 Columns = dict[str, Any]
@@ -128,6 +129,8 @@ class TableJournal:
             known = json.loads(self._manifest.read_text(encoding="utf-8"))
             outcome.recall(known["unusable"])
         else:
+            if Team.here().size > 1:
+                self._parts = Parts(self._parts.folder)  # with those of the other processes
             num_rows = self._join()
             known = {
                 "settings": self._settings.model_dump(),

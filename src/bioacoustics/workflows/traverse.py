@@ -25,6 +25,7 @@ from bioacoustics.workflows.journal import Chunk, Journal, Mark
 from bioacoustics.workflows.listening import ListeningBar
 from bioacoustics.workflows.sources import Sources, channel_name, sources_of
 from bioacoustics.workflows.survey import BadFiles, Outcome, survey
+from bioacoustics.workflows.team import Team
 
 COMMIT_EVERY_S = 10.0  # the work that a kill can cost
 ROWS_PER_COMMIT = 2048
@@ -129,6 +130,8 @@ class Traversal:
             # Even a blink of sound gets its row; what is too short for the model is reported as such.
             min_duration_s=min_duration_s,
         )
+        self._team = Team.here()
+        console = self._team.console(console)
         deployments = read_deployments(config.deployments) if config.deployments else NO_DEPLOYMENTS
         self.scan = survey(config.data_dir, console, config.bad_files)
         self.sources, vanished = sources_of(self.scan.recordings, deployments)
@@ -144,10 +147,17 @@ class Traversal:
         self._console = console
 
     def run(self, journal: Journal) -> None:
-        """Hear what the journal does not have yet, and commit it in file order."""
+        """Hear what the journal does not have yet, and commit it in file order.
+
+        Of several processes each hears recordings of its own; only the first comes back from here, when all
+        have committed theirs.
+        """
         takes = self._takes(journal.marks())
-        if not takes:
-            return
+        if takes:
+            self._hear(takes, journal)
+        self._team.hand_over(self.outcome)
+
+    def _hear(self, takes: list[Take], journal: Journal) -> None:
         reader = WindowReader(
             takes,
             self.segments,
@@ -174,12 +184,13 @@ class Traversal:
     def _takes(self, marks: dict[tuple[str, str], Mark]) -> list[Take]:
         """What is left to hear; what was noticed in the rest is noted as if it were heard now."""
         takes, num_done = [], 0
+        mine = set(self._team.mine(list(self.sources)))
         for recording, source in self.sources.items():
             for channel in channels_of(recording, self._config.channel):
                 mark = marks.get((source.id, channel_name(channel)), Mark())
                 self.outcome.note(recording, (Finding(finding) for finding in mark.findings))
                 num_done += mark.is_done
-                if not mark.is_done:
+                if not mark.is_done and recording in mine:
                     takes.append(Take(recording, channel, self._first_window(recording, mark)))
         if num_done or any(take.first_window for take in takes):
             self._console.print(
