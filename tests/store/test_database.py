@@ -45,7 +45,7 @@ def test_a_store_whose_making_was_killed_is_made_whole(tmp_path: Path) -> None:
     made.drop("labels")
     again = Store.create(tmp_path / "s.lance")
     assert set(again.names()) == {"about", "recordings", "progress", "labels", "scores"}
-    assert again.fact("schema_version") == 1
+    assert again.fact("schema_version") == SCHEMA_VERSION
 
 
 def test_readers_see_whole_commits_while_others_write(store: Store) -> None:

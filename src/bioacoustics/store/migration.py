@@ -12,6 +12,10 @@ class Tables(Protocol):
 
     location: str
 
+    def names(self) -> list[str]:
+        """Which tables there are."""
+        ...
+
     def table(self, name: str) -> Any:
         """A LanceDB table."""
         ...
@@ -25,8 +29,17 @@ class Tables(Protocol):
         ...
 
 
+def _say_how_times_are_known(store: Tables) -> None:
+    """Rows of version 1 did not say where their time came from; they are left empty there."""
+    for name in {"windows", "scores"} & set(store.names()):
+        table = store.table(name)
+        if "time_source" not in table.schema.names:
+            table.add_columns({"time_source": "cast('' as string)"})
+
+
 Step = Callable[[Tables], None]
-STEPS: Mapping[int, Step] = {}  # from each older version to the next; must bear to be repeated after a kill
+# From each older version to the next; a step must bear to be repeated after a kill.
+STEPS: Mapping[int, Step] = {1: _say_how_times_are_known}
 
 
 def migrate(store: Tables, steps: Mapping[int, Step] = STEPS, to_version: int = SCHEMA_VERSION) -> None:

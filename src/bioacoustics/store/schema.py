@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1  # a change of these tables raises it and adds a step to migration.py
+SCHEMA_VERSION = 2  # a change of these tables raises it and adds a step to migration.py
 
 # What every row says about where its sound is; the three fingerprints tell which results may stand together.
 PLACE = (
@@ -14,7 +14,7 @@ PLACE = (
     ("start_s", pa.float64()),  # true seconds from the start of the recording
     ("end_s", pa.float64()),
     ("start_time", pa.string()),  # ISO 8601, with the zone where it is known; empty where no time is known
-    ("time_source", pa.string()),  # how it is known: header, guano, name, or as a guess file_time
+    ("time_source", pa.string()),  # header, guano, name, or as a guess file_time; empty in old rows
     ("start_utc", pa.timestamp("us", tz="UTC")),  # null where no zone is known
     ("second_of_day", pa.int32()),  # by the recorder's clock; null where the time is a guess
     ("findings", pa.string()),  # what was noticed, such as "clipped dc"
