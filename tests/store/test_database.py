@@ -11,6 +11,7 @@ import pytest
 from known_windows import window_rows
 
 from bioacoustics.store.database import MIN_INDEXED_ROWS, Store, quoted
+from bioacoustics.store.schema import SCHEMA_VERSION
 
 
 def test_rows_are_added_once_and_replaced_by_their_id(store: Store) -> None:
