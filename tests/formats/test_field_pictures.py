@@ -33,6 +33,17 @@ def test_calendar_of_nothing_and_of_one_day():
     assert pixels(calendar(DAYS[:1], ["x" * 80], np.ones((1, 1)))).size
 
 
+def test_a_day_among_years_can_still_be_seen():
+    days = [date(2013, 6, 25) + timedelta(days=i) for i in range(4300)]
+    recorded_h = np.zeros((2, len(days)))
+    recorded_h[0] = 24.0
+    empty = pixels(calendar(days, ["a", "b"], recorded_h))
+    recorded_h[1, 2000] = 24.0 * 29
+    one = pixels(calendar(days, ["a", "b"], recorded_h))
+    columns = np.unique(np.nonzero(np.abs(one - empty).max(axis=2) > 0.2)[1])
+    assert 4 <= len(columns) < 40
+
+
 def test_a_loud_hour_is_bright():
     levels = np.full((24, 64), -80.0)
     levels[6:12] = -20.0

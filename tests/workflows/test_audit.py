@@ -153,6 +153,19 @@ def test_a_card_with_nothing_usable_has_a_report_all_the_same(tmp_path: Path, co
     assert "it is empty" in (tmp_path / "a.html").read_text(encoding="utf-8")
 
 
+def test_bats_are_heard_slowed_and_seconds_are_some_hours(
+    tmp_path: Path, console: Console, write_wav: Callable[..., Path]
+) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.01, 96_000)
+    for rate_hz, is_told in ((384_000, True), (48_000, False)):
+        folder = tmp_path / str(rate_hz)
+        write_wav(folder / "a.wav", noise, rate_hz)
+        audit(AuditConfig(folder=folder, report=tmp_path / "a.html"), console)
+        page = (tmp_path / "a.html").read_text(encoding="utf-8")
+        assert ("--time_expansion 10" in page) == is_told
+        assert f"{len(noise) / rate_hz / 3600:.2g}" in page
+
+
 def test_what_cannot_be_audited(tmp_path: Path, console: Console, clips: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no such file or folder"):
         audit(AuditConfig(folder=tmp_path / "absent"), console)

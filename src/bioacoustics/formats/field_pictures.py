@@ -12,6 +12,7 @@ from bioacoustics.formats.words import Language, word
 
 _MAX_LABEL_LENGTH = 28
 _MAX_DAY_TICKS = 14
+_MAX_COLUMNS = 150  # of a calendar
 _MAX_RANGE_DB = 70.0  # what codecs cut off would otherwise take half of the colours
 
 
@@ -22,7 +23,14 @@ def calendar(
     *,
     language: Language = "en",
 ) -> bytes:
-    """Hours recorded by each site (rows) on each day (columns); white is nothing at all."""
+    """Hours recorded by each site (rows) on each day (columns); white is nothing at all.
+
+    Of years, a column is several days: a single day would be too narrow to be seen.
+    """
+    num_folded = -(-len(days) // _MAX_COLUMNS)
+    if num_folded > 1:
+        recorded_h = np.add.reduceat(recorded_h, range(0, len(days), num_folded), axis=1)
+        days = days[::num_folded]
     height = float(np.clip(1.4 + 0.3 * len(sites), 2.2, 16))
     figure = Figure(figsize=(9.4, height), layout="constrained")
     axes = figure.add_subplot()
@@ -43,7 +51,9 @@ def calendar(
     for side in ("top", "right", "left", "bottom"):
         axes.spines[side].set_visible(False)
     bar = figure.colorbar(picture, ax=axes, pad=0.01, aspect=12)
-    bar.set_label(word("hours_recorded", language), fontsize=10, color=INK)
+    said = word("hours_recorded", language)
+    said = word("hours_in_days", language).format(num_folded) if num_folded > 1 else said
+    bar.set_label(said, fontsize=10, color=INK)
     bar.ax.tick_params(labelsize=9, colors=INK)
     bar.outline.set_visible(False)
     return png_of(figure)

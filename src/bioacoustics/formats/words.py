@@ -33,6 +33,7 @@ _WORDS: dict[str, dict[Language, str]] = {
     "day": {"en": "day", "es": "día"},
     "hour_of_day": {"en": "hour of the day", "es": "hora del día"},
     "hours_recorded": {"en": "hours recorded", "es": "horas grabadas"},
+    "hours_in_days": {"en": "hours recorded in {} days", "es": "horas grabadas en {} días"},
     "band_level": {"en": "level (dB of full scale)", "es": "nivel (dB de la escala completa)"},
     "others": {"en": "others", "es": "otras"},
     "shown_share": {"en": "two axes with {} % of the variance", "es": "dos ejes con el {} % de la varianza"},

@@ -18,6 +18,7 @@ NUM_PICTURES = 12
 NUM_SITES = 60  # rows of the calendar
 NUM_ROWS = 40  # of long tables; the CSV files have all
 NUM_EXAMPLES = 3
+ULTRASONIC_HZ = 150_000  # who records so fast listens for bats
 
 
 def audit_page(story: AuditStory, language: Language) -> Page:
@@ -54,7 +55,7 @@ def _facts(story: AuditStory, language: Language) -> list[tuple[str, str]]:
     names = ("recordings", "hours", "size", "sites", "site_days", "doubtful", "unusable")
     values = (
         f"{len(story.placements)}",
-        f"{story.scan.duration_s / 3600:.2f}",
+        _hours(story.scan.duration_s),
         _size(story.num_bytes()),
         f"{len(story.sites)}",
         f"{num_days}",
@@ -137,7 +138,7 @@ def _site_row(
     return [
         site or _text("no_site", language),
         len(members),
-        f"{sum(one.recording.duration_s for one in members) / 3600:.2f}",
+        _hours(sum(one.recording.duration_s for one in members)),
         _on_one_line(dated[0]) if dated else "–",
         _on_one_line(dated[-1]) if dated else "–",
         " ".join(zones) if dated else "–",
@@ -199,14 +200,14 @@ def _add_unusable(page: Page, story: AuditStory, language: Language) -> None:
 def _add_kinds(page: Page, story: AuditStory, language: Language) -> None:
     page.heading(_text("kinds", language))
     counts: Counter[tuple[str, int, int]] = Counter()
-    hours: dict[tuple[str, int, int], float] = {}
+    durations_s: dict[tuple[str, int, int], float] = {}
     for placement in story.placements:
         recording = placement.recording
         kind = (recording.container, recording.sample_rate_hz, recording.num_channels)
         counts[kind] += 1
-        hours[kind] = hours.get(kind, 0.0) + recording.duration_s / 3600
+        durations_s[kind] = durations_s.get(kind, 0.0) + recording.duration_s
     rows: list[list[str | int | float]] = [
-        [*kind, number, f"{hours[kind]:.2f}"] for kind, number in counts.most_common(NUM_ROWS)
+        [*kind, number, _hours(durations_s[kind])] for kind, number in counts.most_common(NUM_ROWS)
     ]
     page.table(_columns("container rate channels files hours", language), rows)
 
@@ -246,7 +247,16 @@ def _steps(story: AuditStory, language: Language) -> list[Step]:
         "bioacoustics embed --model_path ./checkpoints/pretrain/checkpoint_best.pt "
         f'--data_dir "{story.folder}" --output embeddings.parquet'
     )
+    rates_hz = [placement.recording.sample_rate_hz for placement in story.placements]
+    if rates_hz and np.median(rates_hz) >= ULTRASONIC_HZ:
+        return [*steps, Step(_text("next_embed_slowed", language), f"{command} --time_expansion 10")]
     return [*steps, Step(_text("next_embed", language), command)]
+
+
+def _hours(duration_s: float) -> str:
+    """Short clips are not told as no time at all."""
+    hours = duration_s / 3600
+    return f"{hours:.2f}" if hours >= 0.1 or not hours else f"{hours:.2g}"
 
 
 def _on_one_line(moment: datetime) -> str:
