@@ -65,7 +65,7 @@ def _measure(folder: Path, size: Size, minutes: int) -> dict[str, float]:
     for suffix in FORMATS:
         path = folder / f"{size}.{suffix}"
         _write(path, 1)
-        _embedded(model, path, folder / "warm.lance")  # loads what is loaded once
+        _embedded(model, path, folder / f"{size}-warm.lance")  # loads what is loaded once
         _write(path, heard_min)
         before = _model_alone(encoder)
         whole, memory_mb = _embedded(model, path, folder / f"{size}-{suffix}.lance")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -185,6 +186,16 @@ def test_what_cannot_be_done_is_said_before_any_reading(
         run(tmp_path / "out.csv", small_model, clips, console, **changes)
     assert said() == ""
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="the administrator may write anywhere")
+def test_a_folder_that_is_closed_is_told_before_any_reading(
+    tmp_path: Path, small_model: Path, clips: Path, console: Console, said: Callable[[], str]
+) -> None:
+    (tmp_path / "closed").mkdir(mode=0o555)
+    with pytest.raises(PermissionError, match="nothing can be written here; choose another --output"):
+        run(tmp_path / "closed" / "new" / "out.csv", small_model, clips, console)
+    assert said() == ""
 
 
 def test_names_that_are_no_text_and_names_like_markup(

@@ -148,6 +148,26 @@ def test_what_cannot_be_searched_is_said(
         found(card, tmp_path, **changes)
 
 
+def test_filters_that_nothing_fits_are_told_with_the_sites(card: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"none of its 16 windows fits .* Its sites: 'north', 'south'"):
+        found(card, tmp_path, site=("nowhere",))
+
+
+def test_a_band_is_heard_in_the_examples_too(card: Path, tmp_path: Path, small_model: Path) -> None:
+    """A store of what lies above 2 kHz: an example is found in itself only if it is limited alike."""
+    config = EmbedConfig(
+        model_path=small_model, data_dir=card / "audio", output=str(tmp_path / "high.lance"), window_s=1.0,
+        device="cpu", pooling="mean", low_hz=2000.0,
+    )  # fmt: skip
+    embed(config, Console(file=io.StringIO()))
+    example = card / "audio" / "north_20260301_230000.wav"
+    finds, _ = found(card, tmp_path, store=tmp_path / "high.lance", like=(example,), top=1)
+    assert finds["file"][0] == example.name
+    whole, _ = found(card, tmp_path, like=(example,), top=1)
+    assert finds["score"][0] == pytest.approx(whole["score"][0], abs=0.01)
+    assert finds["score"][0] > 0.99
+
+
 def test_another_model_is_refused(card: Path, tmp_path: Path, multi_label_model: Path) -> None:
     with pytest.raises(ValueError, match=r"is another model .* their vectors cannot be compared"):
         found(card, tmp_path, model_path=multi_label_model)

@@ -32,6 +32,10 @@ from bioacoustics.workflows.search import SearchConfig, search
 from bioacoustics.workflows.survey import BadFiles, Outcome
 from bioacoustics.workflows.train import TrainConfig, train
 
+FULL_DISK = (
+    "the disk is full (No space left on device). What was committed is safe: make room and give the same "
+    "command again, and it goes on; or choose another place for its output"
+)
 EXIT_ERROR = 1
 EXIT_UNUSABLE_FILES = 3  # the work is done, but some recordings could not be used
 SECONDS_TO_SPEAK_FIRST = 5
@@ -132,7 +136,11 @@ def main(command: str | None = None) -> None:
         app([word for word in arguments if word.strip()])
     except ValidationError as error:
         _fail(explain(error), error)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
+        if "No space left on device" in str(error):
+            _fail(FULL_DISK, error)
+        if not isinstance(error, OSError):
+            raise
         # The system's words for it, without its number, and the file first.
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), error)
     except ValueError as error:

@@ -42,7 +42,7 @@ class BatchSize:
         """What a model says of a batch, in as many pieces as its memory asks for.
 
         Raises:
-            torch.OutOfMemoryError: not even one window fits; the message says what to do.
+            ValueError: not even one window fits.
         """
         pieces: list[Tensor] = []
         first = 0
@@ -81,7 +81,7 @@ class BatchSize:
     def _halve(self, num_windows: int, num_samples: int) -> None:
         _give_back(self._device)
         if num_windows == 1:
-            raise torch.OutOfMemoryError(
+            raise ValueError(
                 f"out of memory: not even one window of {num_samples} samples fits ({self._device.type}). "
                 "Use a shorter --window_s, a smaller model or --precision bf16, or end other programs"
             )

@@ -30,6 +30,7 @@ from bioacoustics.inference.device import DeviceChoice
 from bioacoustics.workflows.audit_page import audit_page
 from bioacoustics.workflows.audit_story import AuditStory
 from bioacoustics.workflows.estimates import Estimate, estimate_embedding
+from bioacoustics.workflows.output import check_writable
 from bioacoustics.workflows.survey import BadFiles, Outcome, scan_aloud
 
 Item = TypeVar("Item")
@@ -74,6 +75,7 @@ def audit(config: AuditConfig, console: Console) -> Outcome:
     started = time.monotonic()
     if config.report.suffix.lower() not in {".html", ".htm"}:
         raise ValueError(f"--report {config.report}: the report is a page; let its name end in .html")
+    check_writable(config.report, "--report")
     deployments = read_deployments(config.deployments) if config.deployments else NO_DEPLOYMENTS
     scan = scan_aloud(config.folder, console)
     if not scan.recordings and not scan.unreadable:

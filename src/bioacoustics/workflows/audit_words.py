@@ -142,8 +142,8 @@ TEXTS: dict[str, dict[Language, str]] = {
         "en": "Turn the recordings into vectors. Most of them are ultrasonic: let the model hear them slowed "
         "down, or it hears nothing above 8 kHz. Times and frequencies stay true.",
         "es": "Convierta las grabaciones en vectores. Casi todas son ultrasónicas: haga que el modelo las "
-        "oiga más lentas, o no oirá nada por encima de 8 kHz. Los tiempos y las frecuencias siguen siendo los "
-        "verdaderos.",
+        "oiga más lentas, o no oirá nada por encima de 8 kHz. Los tiempos y las frecuencias siguen siendo "
+        "los verdaderos.",
     },
 }
 

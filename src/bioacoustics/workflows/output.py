@@ -35,6 +35,19 @@ def check_output(location: str) -> None:
             f"{location}: tables are written as {' or '.join(SUFFIXES)}, a store as a folder .lance; "
             "choose one of these endings"
         )
+    if "://" not in location:
+        check_writable(Path(location), "--output")
+
+
+def check_writable(path: Path, flag: str) -> None:
+    """Refuse a place where nothing can be written, before hours of work for it.
+
+    Raises:
+        PermissionError: the folder, or the nearest one above it that exists, is closed to this user.
+    """
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"{folder}: nothing can be written here; choose another {flag}")
 
 
 @opened_in_turns

@@ -121,6 +121,7 @@ def search(config: SearchConfig, console: Console) -> Outcome:
         )
     if config.approximate and not has_index(store):
         raise ValueError(f"{config.store} has no index: run bioacoustics index {config.store}")
+    _check_filter(store, config)
     settings = RunSettings.model_validate(saved)
     like, unlike = embedded_examples(settings, (config.like, config.unlike), config.model_path, config.device)
     direction = direction_of(like, unlike, config.unlike_weight)
@@ -141,6 +142,19 @@ def search(config: SearchConfig, console: Console) -> Outcome:
         f"{len(finds)} finds among {num_windows} windows", markup=False, highlight=False, soft_wrap=True
     )
     return outcome
+
+
+def _check_filter(store: Store, config: SearchConfig) -> None:
+    """Say at once that there is nothing to look through; a wrong name is the usual reason."""
+    condition = config.filter.condition(store)
+    if not condition or store.count("windows", condition):
+        return
+    names = set(store.rows("recordings", ["site"])["site"].to_pylist())
+    sites = ", ".join(sorted(repr(name) for name in names if name)) or "none that is known"
+    raise ValueError(
+        f"{config.store}: none of its {store.count('windows')} windows fits --site, --recording, --between "
+        f"and --label. Its sites: {sites}; times of day count only where they are no guess"
+    )
 
 
 def find_bouts(

@@ -127,7 +127,8 @@ def survey(data_dir: Path, console: Console, bad_files: BadFiles = BadFiles.REPO
         )
     if not scan.recordings:
         reasons = "".join(f"\n  {file.relative_path}: {file.reason}" for file in scan.unreadable[:MAX_LINES])
-        raise ValueError(f"{data_dir} holds no usable recording{':' if reasons else ''}{reasons}")
+        remedy = f":{reasons}" if reasons else "; is it the right folder? Recordings may lie in sub-folders"
+        raise ValueError(f"{data_dir} holds no usable recording{remedy}")
     return scan
 
 
