@@ -1,7 +1,9 @@
 """Filters let through what a plain loop over the rows lets through."""
 
 from datetime import datetime
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
@@ -45,6 +47,17 @@ def test_sites_recordings_and_labels_must_all_fit(store: Store) -> None:
     assert fitting(store, Filter(labels=("owl", "frog"), sites=("north",))) == {"r0-mix-000001"}
     assert fitting(store, Filter(labels=("frog",))) == set()
     assert Filter().condition(store) == ""
+
+
+def test_signs_of_sql_in_names_stand_for_themselves(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "s.lance")
+    store.make_windows(1)
+    names = ["a_1.wav", "ab1.wav", "a%1.wav", "sub\\a_1.wav", "ñ'_1.wav"]
+    rows = [{"id": name, "file": name, "vector": [0.0]} for name in names]
+    store.upsert("windows", pa.Table.from_pylist(rows, store.table("windows").schema))
+    for name in names:
+        assert fitting(store, Filter(recordings=(name,))) == {name}
+        assert fitting(store, Filter(recordings=(name.replace("1.w", "*"),))) == {name}
 
 
 @pytest.mark.parametrize("time", ["4", "25:00", "24:01", "04:60", "dawn", ""])

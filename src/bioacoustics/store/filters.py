@@ -28,7 +28,7 @@ class Filter(BaseModel, frozen=True, extra="forbid"):
     def condition(self, store: Store) -> str:
         """The SQL condition on the table of windows; empty where all fit."""
         parts = [
-            _any_of(f"file LIKE {quoted(name.replace('*', '%'))}" for name in self.recordings),
+            _any_of(_is_named(name) for name in self.recordings),
             _any_of(f"site = {quoted(site)}" for site in self.sites),
             self._time_condition(),
             self._label_condition(store),
@@ -65,6 +65,14 @@ def second_of_day(time: str) -> int:
     if match is None or seconds > 24 * 3600:
         raise ValueError(f"a time of day is written like 04:30 or 22:05:30, not {time!r}")
     return seconds
+
+
+def _is_named(name: str) -> str:
+    if "*" not in name:
+        return f"file = {quoted(name)}"
+    # An underline and a per cent sign, which names of recordings are full of, stand for themselves.
+    literal = re.sub(r"([\\%_])", r"\\\1", name)
+    return f"file LIKE {quoted(literal.replace('*', '%'))} ESCAPE '\\'"
 
 
 def _any_of(conditions: Iterable[str]) -> str:
