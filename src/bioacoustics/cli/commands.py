@@ -23,6 +23,7 @@ from bioacoustics.workflows.convert import ConvertConfig, convert
 from bioacoustics.workflows.demo import DemoConfig, demo
 from bioacoustics.workflows.doctor import doctor
 from bioacoustics.workflows.embed import EmbedConfig, embed
+from bioacoustics.workflows.evaluate import EvaluateConfig, evaluate
 from bioacoustics.workflows.events import EventsConfig, events
 from bioacoustics.workflows.finetune import FinetuneConfig, finetune
 from bioacoustics.workflows.import_labels import ImportLabelsConfig, import_labels
@@ -94,6 +95,7 @@ _register("train", TrainConfig, _over_recordings(train))
 _register("embed", EmbedConfig, _over_recordings(embed))
 _register("predict", PredictConfig, _over_recordings(predict))
 _register("events", EventsConfig, _over_recordings(events))
+_register("evaluate", EvaluateConfig, _plain(evaluate))
 _register("audit", AuditConfig, _over_recordings(audit))
 _register("search", SearchConfig, _over_recordings(search))
 _register("index", IndexConfig, _plain(index))

@@ -28,17 +28,11 @@ def _split(value: object) -> object:
 Formats = Annotated[tuple[EventFormat, ...], BeforeValidator(_split)]
 
 
-class EventFlags(BaseModel, frozen=True, extra="forbid"):
-    """How scores become events, and where they are written."""
+class EventRules(BaseModel, frozen=True, extra="forbid"):
+    """How scores become events."""
 
     help_panel: ClassVar[str] = "Events"
 
-    events: Formats = Field(
-        default=(), description="formats, with commas: csv, parquet, raven, audacity, kaleidoscope"
-    )
-    events_dir: Path | None = Field(
-        default=None, description="folder for them [default: beside the output, OUTPUT.events]"
-    )
     open_at: float | None = Field(
         default=None,
         gt=0,
@@ -57,7 +51,7 @@ class EventFlags(BaseModel, frozen=True, extra="forbid"):
     max_length_s: float | None = Field(default=None, gt=0, description="longer events are cut")
 
     @model_validator(mode="after")
-    def _check_rules(self) -> "EventFlags":
+    def _check_rules(self) -> "EventRules":
         if self.close_at is not None and self.open_at is None:
             raise ValueError(
                 "--close_at needs --open_at: events that open at the thresholds of their label close at 0.7 "
@@ -81,6 +75,19 @@ class EventFlags(BaseModel, frozen=True, extra="forbid"):
         if self.open_at is not None or thresholds is None:
             return dict.fromkeys(labels, self.open_at or DEFAULT_THRESHOLD)
         return dict(zip(labels, thresholds.of(labels), strict=True))
+
+
+class EventFlags(EventRules, frozen=True, extra="forbid"):
+    """How scores become events, and where they are written."""
+
+    help_panel: ClassVar[str] = "Events"
+
+    events: Formats = Field(
+        default=(), description="formats, with commas: csv, parquet, raven, audacity, kaleidoscope"
+    )
+    events_dir: Path | None = Field(
+        default=None, description="folder for them [default: beside the output, OUTPUT.events]"
+    )
 
 
 def events_beside(output: str) -> Path:
