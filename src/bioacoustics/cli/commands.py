@@ -5,7 +5,8 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import BaseModel, ValidationError
@@ -106,9 +107,11 @@ _register("demo", DemoConfig, _plain(demo))
 
 
 @app.command("doctor")
-def _doctor() -> None:
-    """Say what this machine has, what is missing and how to get it."""
-    if not doctor(Console()):
+def _doctor(
+    model_path: Annotated[Path | None, typer.Option("--model_path", help="also look at a checkpoint")] = None,
+) -> None:
+    """Say what this machine has, what is missing and how to get it; and what a checkpoint says of itself."""
+    if not doctor(Console(), model_path):
         raise typer.Exit(EXIT_ERROR)
 
 

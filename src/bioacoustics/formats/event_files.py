@@ -13,6 +13,7 @@ from bioacoustics.data.deployments import Placement
 from bioacoustics.data.events import Event
 from bioacoustics.formats import audacity, kaleidoscope, raven
 from bioacoustics.formats.event_tables import SCHEMA
+from bioacoustics.formats.numbers import DECIMALS
 from bioacoustics.formats.tables import TableWriter
 from bioacoustics.models.writing import atomic_write
 
@@ -140,7 +141,10 @@ class _Table:
         self._rows += [
             {
                 "file": event.recording,
-                **{name: getattr(event, name) for name in ("start_s", "end_s", "low_hz", "high_hz")},
+                "start_s": round(event.start_s, DECIMALS),
+                "end_s": round(event.end_s, DECIMALS),
+                "low_hz": None if event.low_hz is None else round(event.low_hz, DECIMALS),
+                "high_hz": None if event.high_hz is None else round(event.high_hz, DECIMALS),
                 "label": event.label,
                 "score": event.score,
                 "start_time": placement.iso_time(event.start_s),
