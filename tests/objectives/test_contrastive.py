@@ -194,26 +194,6 @@ def test_half_precision_changes_little() -> None:
     torch.testing.assert_close(losses.total, full, rtol=0.05, atol=0.05)
 
 
-def test_suspicious_negatives_are_those_that_resemble_the_positives() -> None:
-    module = contrastive_of(bank_size=8, dropped_share=0.0)
-    positives, negatives = clips(0, 4, num_items=100), clips(1, 3, first_item=100, num_items=100)
-    negatives.features[1] = torch.nn.functional.normalize(positives.features.sum(dim=0), dim=0)
-    negatives.features[2] = -negatives.features[1]
-    module.remember(positives, negatives)
-    module.after_step(1)
-    found = module.suspicion()
-    assert found.items[0] == negatives.items[1]
-    assert found.items[-1] == negatives.items[2]
-    expected = (negatives.features[1] @ positives.features.T).mean()
-    assert found.similarities[0].item() == pytest.approx(expected.item(), abs=1e-5)
-    # Once more, now unlike all positives: the newest entry of an item decides.
-    newer = Keys(**{**vars(negatives.at(torch.tensor([1]))), "features": negatives.features[2:]})
-    module.remember(clips(0, 0), newer)
-    module.after_step(2)
-    assert len(module.suspicion().items) == 3
-    assert module.suspicion().items[0] == negatives.items[0]
-
-
 def processes(folder: Path, world: int) -> list[dict[str, object]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

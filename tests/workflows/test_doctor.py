@@ -2,11 +2,15 @@
 
 import importlib.util
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from rich.console import Console
 
+from bioacoustics.models.bundle import Bundle
+from bioacoustics.models.saved import read_bundle, write_bundle
+from bioacoustics.models.thresholds import ClassThreshold, Thresholds
 from bioacoustics.workflows.doctor import PACKAGES, doctor, examine
 
 
@@ -38,3 +42,23 @@ def test_what_is_missing_is_named_with_its_remedy(
     assert line.startswith("--")
     assert "pip install 'bioacoustics[av]'" in line
     assert "not installed" in line
+
+
+def test_a_model_says_what_it_is_and_where_its_events_open(
+    tmp_path: Path, multi_label_model: Path, small_model: Path, console: Console, said: Callable[[], str]
+) -> None:
+    findings = {one.topic: one for one in examine(multi_label_model)}
+    assert "events open at 0.5" in findings["thresholds"].text
+    assert "thresholds" not in {one.topic for one in examine(small_model)}
+    rain = ClassThreshold(
+        threshold=0.31, precision=0.92, precision_low=0.85, precision_high=0.97, recall=0.6, num_present=40
+    )
+    found = Thresholds(precision_wanted=0.9, window_s=5.0, num_recordings=12, classes={"p(rain)": rain})
+    bundle = read_bundle(multi_label_model)
+    header = bundle.header.model_copy(update={"thresholds": found})
+    write_bundle(Bundle(header, bundle.weights), tmp_path / "model.pt")
+    doctor(console, tmp_path / "model.pt")
+    assert "1 of 3 labels for a precision of 0.9, found on 12 recordings" in said()
+    assert "threshold of p(rain)" in said() and "0.310; precision 0.92 (0.85 to 0.97)" in said()
+    (tmp_path / "text.pt").write_text("no model")
+    assert not doctor(console, tmp_path / "text.pt")

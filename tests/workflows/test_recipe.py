@@ -6,7 +6,13 @@ import pytest
 
 from bioacoustics.objectives.masked_latent import MaskedLatentConfig
 from bioacoustics.workflows.pretrain import PretrainConfig
-from bioacoustics.workflows.recipe import SMALL_FLAGS, advice, target_settings, with_recipe
+from bioacoustics.workflows.recipe import (
+    SMALL_FLAGS,
+    advice,
+    settings_beside_others,
+    target_settings,
+    with_recipe,
+)
 
 
 def flags(**given: object) -> PretrainConfig:
@@ -39,3 +45,10 @@ def test_advice_goes_to_those_who_need_it() -> None:
     assert advice(flags(recipe="small"), 1.0) is None
     assert advice(flags(model="beats"), 1.0) is None
     assert advice(flags(model_path=Path("published.pt")), 1.0) is None
+
+
+def test_beside_labels_and_examples_the_hours_choose() -> None:
+    few, many = (MaskedLatentConfig(**settings_beside_others(hours)) for hours in (1.0, 200.0))
+    assert (few.removes_position, few.num_clones, few.utterance_weight) == (True, 4, 0.0)
+    assert (many.removes_position, many.num_clones, many.utterance_weight) == (False, 16, 1.0)
+    assert few.ema_end_decay < many.ema_end_decay

@@ -5,7 +5,8 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import BaseModel, ValidationError
@@ -23,6 +24,8 @@ from bioacoustics.workflows.convert import ConvertConfig, convert
 from bioacoustics.workflows.demo import DemoConfig, demo
 from bioacoustics.workflows.doctor import doctor
 from bioacoustics.workflows.embed import EmbedConfig, embed
+from bioacoustics.workflows.evaluate import EvaluateConfig, evaluate
+from bioacoustics.workflows.events import EventsConfig, events
 from bioacoustics.workflows.finetune import FinetuneConfig, finetune
 from bioacoustics.workflows.import_labels import ImportLabelsConfig, import_labels
 from bioacoustics.workflows.index import IndexConfig, index
@@ -96,6 +99,8 @@ _register("finetune", FinetuneConfig, _over_recordings(finetune))
 _register("train", TrainConfig, _over_recordings(train))
 _register("embed", EmbedConfig, _over_recordings(embed))
 _register("predict", PredictConfig, _over_recordings(predict))
+_register("events", EventsConfig, _over_recordings(events))
+_register("evaluate", EvaluateConfig, _plain(evaluate))
 _register("audit", AuditConfig, _over_recordings(audit))
 _register("search", SearchConfig, _over_recordings(search))
 _register("index", IndexConfig, _plain(index))
@@ -106,9 +111,11 @@ _register("demo", DemoConfig, _plain(demo))
 
 
 @app.command("doctor")
-def _doctor() -> None:
-    """Say what this machine has, what is missing and how to get it."""
-    if not doctor(Console()):
+def _doctor(
+    model_path: Annotated[Path | None, typer.Option("--model_path", help="also look at a checkpoint")] = None,
+) -> None:
+    """Say what this machine has, what is missing and how to get it; and what a checkpoint says of itself."""
+    if not doctor(Console(), model_path):
         raise typer.Exit(EXIT_ERROR)
 
 

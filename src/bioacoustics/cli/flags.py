@@ -95,7 +95,7 @@ def _flag_type(annotation: Any) -> Any:
     if origin is typing.Literal:
         return annotation
     if origin is tuple:
-        words = tuple(_flag_type(kind) for kind in arguments if kind is not ...)
+        words = tuple(_word_type(kind) for kind in arguments if kind is not ...)
         return types.GenericAlias(list if ... in arguments else tuple, words)
     if origin in (typing.Union, types.UnionType):
         kinds = [kind for kind in arguments if kind is not type(None)]
@@ -103,3 +103,8 @@ def _flag_type(annotation: Any) -> Any:
         inner = _flag_type(kinds[0]) if len(kinds) == 1 else str
         return inner | None if is_optional else inner
     raise TypeError(f"no flag can hold {annotation}")
+
+
+def _word_type(annotation: Any) -> Any:
+    """The type of one of several words; typer cannot choose among them, so the config does."""
+    return str if typing.get_origin(annotation) is typing.Literal else _flag_type(annotation)

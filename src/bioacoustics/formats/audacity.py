@@ -25,12 +25,13 @@ def write_audacity(events: Iterable[Event], folder: Path) -> list[Path]:
         path = folder / f"{name}{SUFFIX}"
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:
-            file.write("".join(_lines_of(event) for event in members).encode())
+            file.write("".join(label_lines(event) for event in members).encode())
         paths.append(path)
     return paths
 
 
-def _lines_of(event: Event) -> str:
+def label_lines(event: Event) -> str:
+    """A label, and below it its frequencies where they are known."""
     score = "" if event.score is None else f" [{number_text(event.score)}]"
     line = f"{number_text(event.start_s)}\t{number_text(event.end_s)}\t{event.label}{score}\n"
     if event.low_hz is None or event.high_hz is None:

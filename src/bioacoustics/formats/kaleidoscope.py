@@ -41,29 +41,38 @@ def write_kaleidoscope(
         starts: when recordings began, by relative path, for DATE, TIME and HOUR of each event.
     """
     recording_of = {recording.relative_path: recording for recording in recordings}
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
-    for name, members in by_recording(events).items():
-        folder = PurePosixPath(name).parent.as_posix()
-        root = recording_of[name].path.absolute()
-        for _ in PurePosixPath(name).parts:
-            root = root.parent
-        for event in members:
-            start = (starts or {}).get(name)
-            moment = later(start, event.start_s) if start else None
-            writer.writerow(
-                [
-                    *(str(root), "" if folder == "." else folder, PurePosixPath(name).name, 0),
-                    *(number_text(event.start_s), number_text(event.duration_s)),
-                    *("" if hz is None else number_text(hz) for hz in (event.low_hz, event.high_hz)),
-                    *((f"{moment:%Y-%m-%d}", f"{moment:%H:%M:%S}", moment.hour) if moment else ("", "", "")),
-                    *(event.label, "" if event.score is None else number_text(event.score), ""),
-                ]
-            )
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
-        file.write(text.getvalue().encode())
+        file.write(HEADER.encode())
+        for name, members in by_recording(events).items():
+            for event in members:
+                start = (starts or {}).get(name)
+                moment = later(start, event.start_s) if start else None
+                file.write(detection_line(event, recording_of[name], moment=moment).encode())
+
+
+HEADER = ",".join(COLUMNS) + "\r\n"
+
+
+def detection_line(
+    event: Event, recording: Recording, *, moment: datetime | None = None, channel: int = 0
+) -> str:
+    """A line of a table; `moment` is when the event began, and channels count from 0."""
+    name = PurePosixPath(event.recording)
+    root = recording.path.absolute()
+    for _ in name.parts:
+        root = root.parent
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\r\n").writerow(
+        [
+            *(str(root), "" if str(name.parent) == "." else str(name.parent), name.name, channel),
+            *(number_text(event.start_s), number_text(event.duration_s)),
+            *("" if hz is None else number_text(hz) for hz in (event.low_hz, event.high_hz)),
+            *((f"{moment:%Y-%m-%d}", f"{moment:%H:%M:%S}", moment.hour) if moment else ("", "", "")),
+            *(event.label, "" if event.score is None else number_text(event.score), ""),
+        ]
+    )
+    return text.getvalue()
 
 
 def read_kaleidoscope(path: Path, *, label_column: str | None = None) -> list[Event]:

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-_DECIMALS = 6
+DECIMALS = 6
 
 
 def number_text(value: float) -> str:
     """Up to six decimals, as few as it takes: 0.5, 12, 0.000001."""
-    return np.format_float_positional(round(value, _DECIMALS) + 0.0, trim="-")
+    return np.format_float_positional(round(value, DECIMALS) + 0.0, trim="-")
 
 
 def number_of(text: str) -> float:
@@ -19,4 +19,4 @@ def number_of(text: str) -> float:
     value = float(text.strip().replace(",", "."))
     if not np.isfinite(value):
         raise ValueError(f"{text!r} is not finite")
-    return round(value, _DECIMALS)
+    return round(value, DECIMALS)

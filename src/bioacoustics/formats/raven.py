@@ -55,22 +55,39 @@ def write_combined_raven(events: Iterable[Event], recordings: Sequence[Recording
 
 
 def _write(path: Path, rows: Iterable[tuple[Event, Recording, float]]) -> None:
-    """Write rows of (event, its recording, when that begins); a box without bounds has the full height."""
-    lines = ["\t".join(COLUMNS)]
-    for number, (event, recording, begin_s) in enumerate(rows, start=1):
-        high_hz = recording.sample_rate_hz / 2 if event.high_hz is None else event.high_hz
-        cells = (
-            *(str(number), "Spectrogram 1", "1"),
-            *(number_text(begin_s + event.start_s), number_text(begin_s + event.end_s)),
-            *(number_text(event.low_hz or 0.0), number_text(high_hz)),
-            *(PurePosixPath(event.recording).name, str(recording.path.absolute())),
-            *(number_text(event.start_s), event.label),
-            "" if event.score is None else number_text(event.score),
-        )
-        lines.append("\t".join(cells))
+    """Write rows of (event, its recording, when that begins)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
-        file.write(("\n".join(lines) + "\n").encode())
+        file.write(HEADER.encode())
+        for number, (event, recording, begin_s) in enumerate(rows, start=1):
+            file.write(selection_line(number, event, recording, begin_s=begin_s).encode())
+
+
+HEADER = "\t".join(COLUMNS) + "\n"
+
+
+def selection_line(
+    number: int, event: Event, recording: Recording, *, begin_s: float = 0.0, channel: int = 1
+) -> str:
+    """A line of a table; a box without bounds has the full height.
+
+    Args:
+        number: of the selection, from 1.
+        event: what was heard.
+        recording: where.
+        begin_s: when the recording begins in a sequence of several.
+        channel: from 1.
+    """
+    high_hz = recording.sample_rate_hz / 2 if event.high_hz is None else event.high_hz
+    cells = (
+        *(str(number), "Spectrogram 1", str(channel)),
+        *(number_text(begin_s + event.start_s), number_text(begin_s + event.end_s)),
+        *(number_text(event.low_hz or 0.0), number_text(high_hz)),
+        *(PurePosixPath(event.recording).name, str(recording.path.absolute())),
+        *(number_text(event.start_s), event.label),
+        "" if event.score is None else number_text(event.score),
+    )
+    return "\t".join(cells) + "\n"
 
 
 def read_raven(

@@ -1,6 +1,7 @@
 """Events: runs of high scores along a recording, opened and closed by two thresholds."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -92,19 +93,28 @@ def find_events(
     score = (
         np.add.reduceat(total, heads) / num_windows if config.takes_mean else np.maximum.reduceat(peak, heads)
     )
-    spans = np.stack([begins_s[heads], np.maximum.reduceat(finishes_s, heads)], axis=1)
-    is_long = spans[:, 1] - spans[:, 0] >= config.min_length_s - _ROUNDING_S
-    spans, score, kinds = spans[is_long], score[is_long], classes[heads][is_long]
+    ends_s = np.maximum.reduceat(finishes_s, heads)
+    whole = [
+        Event(
+            recording=recording, start_s=float(start_s), end_s=float(end_s), label=labels[c], score=float(one)
+        )
+        for start_s, end_s, c, one in zip(
+            begins_s[heads], ends_s, classes[heads].tolist(), score, strict=True
+        )
+    ]
+    return within_lengths(whole, config)
+
+
+def within_lengths(events: Sequence[Event], config: EventConfig) -> list[Event]:
+    """Rules 3 and 4: events without those that are too short, and with those that are too long in pieces."""
+    long = [event for event in events if event.duration_s >= config.min_length_s - _ROUNDING_S]
+    if config.max_length_s is None or not long:
+        return long
+    spans = np.array([(event.start_s, event.end_s) for event in long])
     pieces, owner = _pieces(spans, config.max_length_s)
     return [
-        Event(
-            recording=recording,
-            start_s=float(start_s),
-            end_s=float(end_s),
-            label=labels[int(kinds[i])],
-            score=float(score[i]),
-        )
-        for (start_s, end_s), i in zip(pieces, owner, strict=True)
+        replace(long[i], start_s=float(start_s), end_s=float(end_s))
+        for (start_s, end_s), i in zip(pieces, owner.tolist(), strict=True)
     ]
 
 
@@ -162,13 +172,11 @@ def _groups(
 
 
 def _pieces(
-    spans: Float[np.ndarray, "events 2"], max_length_s: float | None
+    spans: Float[np.ndarray, "events 2"], max_length_s: float
 ) -> tuple[Float[np.ndarray, "pieces 2"], Int[np.ndarray, " pieces"]]:
     """Equal pieces of each event that are not too long, and which event each is of."""
     lengths_s = spans[:, 1] - spans[:, 0]
-    counts = np.ones(len(spans), dtype=np.int64)
-    if max_length_s is not None:
-        counts = np.maximum(1, np.ceil((lengths_s - _ROUNDING_S) / max_length_s)).astype(np.int64)
+    counts = np.maximum(1, np.ceil((lengths_s - _ROUNDING_S) / max_length_s)).astype(np.int64)
     owner = np.repeat(np.arange(len(spans)), counts)
     number = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
     step_s = (lengths_s / counts)[owner]

@@ -218,5 +218,28 @@ class AudioClassifier(nn.Module):
     ) -> Float[Tensor, "batch classes"]:
         """Probability of each class: each by itself if `multi_label`, otherwise they sum to one."""
         num_frames = self.num_frames(num_samples, waveforms.shape[1])
-        logits = self.logits(self.log_mel(waveforms, num_samples), num_frames).float()
-        return torch.sigmoid(logits) if self.multi_label else torch.softmax(logits, dim=1)
+        return self._probabilities(self.logits(self.log_mel(waveforms, num_samples), num_frames))
+
+    def listen(
+        self, waveforms: Float[Tensor, "batch samples"]
+    ) -> tuple[Float[Tensor, "batch classes"], Float[Tensor, "batch columns bands classes"]]:
+        """Probability of each class in each waveform, and in each patch as if it stood alone.
+
+        Raises:
+            ValueError: if the head pools nothing that patches could be asked for.
+        """
+        if not self.head.config.hears_patches:
+            raise ValueError(
+                f"a head of kind {self.head.config.prediction_mode} does not say where it heard something: "
+                "fine-tune with --prediction_mode LIN_SOFTMAX or MEAN_POOLING"
+            )
+        features = self.encoder.features(self.log_mel(waveforms))
+        config = self.encoder.config
+        num_bands = config.num_mels // config.patch_size
+        patches = self._probabilities(self.head.patch_logits(features))
+        grid = patches.reshape(len(patches), -1, num_bands, len(self.labels))
+        return self._probabilities(self.head(features)), grid
+
+    def _probabilities(self, logits: Float[Tensor, "*rows classes"]) -> Float[Tensor, "*rows classes"]:
+        logits = logits.float()
+        return torch.sigmoid(logits) if self.multi_label else torch.softmax(logits, dim=-1)

@@ -29,6 +29,7 @@ from bioacoustics.models.encoders import CONFIGS, Architecture, EncoderConfig, a
 from bioacoustics.models.heads import ClassificationHead, HeadConfig
 from bioacoustics.models.predictors import LabelPredictor, LabelPredictorConfig
 from bioacoustics.models.random_projection import RandomProjection, RandomProjectionConfig
+from bioacoustics.models.thresholds import Thresholds
 from bioacoustics.models.writing import atomic_write, write_torch
 
 FORMAT_VERSION: Literal[1] = 1
@@ -79,6 +80,8 @@ class Header(BaseModel, frozen=True, extra="forbid"):
     calibration: dict[str, JsonValue] | None = None
     source: Source | None = None
     versions: dict[str, str] = Field(default_factory=_versions)
+    # Thresholds say what is made of scores, not what scores are: results of before stay those of this model.
+    thresholds: Thresholds | None = None
     fingerprint: str = ""  # sha256 of the weights and of all settings above `source`
 
     @model_validator(mode="before")
@@ -116,6 +119,10 @@ class Header(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(
                 f"a model of kind {self.kind!r} with codebook {self.codebook}: exactly tokenizers have one"
             )
+        if self.thresholds is not None and (
+            strangers := sorted(self.thresholds.classes.keys() - set(self.labels))
+        ):
+            raise ValueError(f"thresholds for {', '.join(strangers)}, which are no labels of this model")
         for name in ("decoder", "predictor", "random_projection"):
             if self.kind != "pretraining" and getattr(self, name) is not None:
                 raise ValueError(f"a model of kind {self.kind!r} has no {name}")
@@ -226,7 +233,7 @@ def fingerprint_of(header: Header, weights: Mapping[str, Tensor]) -> str:
     """Sha256 over weights and settings: equal exactly when two bundles are the same model."""
     # Defaults are left out so that a setting added later does not change the fingerprints of older models.
     settings = header.model_dump(
-        mode="json", exclude={"source", "versions", "fingerprint"}, exclude_defaults=True
+        mode="json", exclude={"source", "versions", "thresholds", "fingerprint"}, exclude_defaults=True
     )
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name in sorted(weights):

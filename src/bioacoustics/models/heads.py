@@ -29,6 +29,11 @@ class HeadConfig(BaseModel, frozen=True, extra="forbid"):
     dropout: float = Field(default=0.0, ge=0, lt=1)  # of each number that is pooled
     refines: bool = False  # what is pooled goes through one more layer, which adds to it
 
+    @property
+    def hears_patches(self) -> bool:
+        """Whether single patches can be asked for their classes; a CLS token does not say where it heard."""
+        return self.prediction_mode != "CLS_TOKEN"
+
 
 class ClassificationHead(nn.Module):
     """From the features of each row to one logit per class; padding does not count."""
@@ -78,7 +83,7 @@ class ClassificationHead(nn.Module):
     def _dropped(self, features: Features) -> Features:
         return replace(features, patches=self.dropout(features.patches))
 
-    def represent(self, pooled: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+    def represent(self, pooled: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         """What the last layer sees of pooled features."""
         normed: Tensor = self.fc_norm(pooled)
         return normed if self.hidden is None else normed + nn.functional.gelu(self.hidden(normed))
@@ -86,6 +91,15 @@ class ClassificationHead(nn.Module):
     def forward(self, features: Features) -> Float[Tensor, "batch classes"]:
         """Return one logit per class."""
         logits: Tensor = self.head(self.represent(self.pool(features)))
+        return logits
+
+    def patch_logits(self, features: Features) -> Float[Tensor, "batch patches classes"]:
+        """What the head would say of a row that consisted of one of its patches alone.
+
+        Only where patches are what it pools: see `HeadConfig.hears_patches`.
+        """
+        assert self.config.hears_patches
+        logits: Tensor = self.head(self.represent(features.patches))
         return logits
 
 

@@ -10,6 +10,7 @@ from bioacoustics.audio.log_mel import LogMelConfig
 from bioacoustics.models.bundle import Header
 from bioacoustics.models.eat import DecoderConfig, EATConfig
 from bioacoustics.models.heads import HeadConfig
+from bioacoustics.models.published_section import Section
 
 _HUGGING_FACE_FC_NORM_EPS = 1e-5  # its class forgets to hand on the 1e-6 of the rest
 _TARGET_LENGTH = 1024
@@ -20,46 +21,9 @@ _RECIPES = {
 }
 
 
-class _Section:
-    """Part of a published configuration; says by name what is missing or cannot be followed."""
-
-    def __init__(self, values: object, name: str) -> None:
-        if not isinstance(values, Mapping):
-            raise ValueError(  # noqa: TRY004 -- it is the user's file that is wrong, not a caller
-                f"the settings have no section {name}, which describes the model"
-            )
-        self._values = values
-        self._name = name
-
-    @classmethod
-    def of(cls, values: object, *names: str) -> "_Section":
-        """The section that these names lead to, one inside the other."""
-        section = cls(values, "cfg")
-        for name in names:
-            section = cls(section.get(name, None), f"{section._name}.{name}")
-        return section
-
-    def get(self, name: str, default: Any) -> Any:
-        value = self._values.get(name)
-        return default if value is None else value
-
-    def require(self, name: str) -> Any:
-        if self._values.get(name) is None:
-            raise ValueError(f"the settings lack {self._name}.{name}, which the weights cannot tell")
-        return self._values[name]
-
-    def refuse_unless(self, **supported: object) -> None:
-        """Raise where a setting would make the published model compute something else than ours."""
-        for name, value in supported.items():
-            if self.get(name, value) != value:
-                raise ValueError(
-                    f"{self._name}.{name} is {self._values[name]!r}; this EAT encoder supports only {value!r}"
-                )
-
-
 def header_of_fairseq(cfg: object, task_state: object, weights: Mapping[str, Tensor]) -> Header:
     """The header of a fairseq checkpoint, pre-trained or fine-tuned, whose weights already have our names."""
-    model = _Section.of(cfg, "model")
+    model = Section.of(cfg, "model")
     num_classes = _num_classes(weights)
     if num_classes is None and model.get("pretrained_model_args", None) is None:
         is_pretraining = any(name.startswith(("decoder.", "teacher.")) for name in weights)
@@ -85,8 +49,8 @@ def header_of_fairseq(cfg: object, task_state: object, weights: Mapping[str, Ten
 
 
 def _fairseq_networks(cfg: object, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    model = _Section.of(cfg, "model")
-    image = _Section.of(cfg, "model", "modalities", "image")
+    model = Section.of(cfg, "model")
+    image = Section.of(cfg, "model", "modalities", "image")
     model.refuse_unless(layer_norm_first=False, norm_affine=True)
     image.refuse_unless(
         use_alibi_encoder=False, prenet_depth=0, num_extra_tokens=1, in_chans=1, fixed_positions=True
@@ -96,7 +60,7 @@ def _fairseq_networks(cfg: object, weights: Mapping[str, Tensor]) -> dict[str, A
     encoder = _encoder_config(model, weights, patch_size=image.get("patch_size", 16), num_mels=128)
     if not any(name.startswith("decoder.") for name in weights):
         return {"encoder": encoder}
-    decoder = _Section(image.get("decoder", None), "cfg.model.modalities.image.decoder")
+    decoder = Section(image.get("decoder", None), "cfg.model.modalities.image.decoder")
     decoder.refuse_unless(
         decoder_residual=True, projection_layers=1, add_positions_masked=False, add_positions_all=False
     )
@@ -112,7 +76,7 @@ def _fairseq_networks(cfg: object, weights: Mapping[str, Tensor]) -> dict[str, A
 
 
 def _encoder_config(
-    settings: _Section, weights: Mapping[str, Tensor], *, patch_size: int, num_mels: int
+    settings: Section, weights: Mapping[str, Tensor], *, patch_size: int, num_mels: int
 ) -> EATConfig:
     """The encoder, described alike in both layouts; only its table of positions tells how long that is."""
     config = EATConfig(
@@ -134,7 +98,7 @@ def _encoder_config(
 
 def header_of_hugging_face(config: object, weights: Mapping[str, Tensor]) -> Header:
     """The header of a Hugging Face folder, from its config.json; what that lacks is the class's default."""
-    settings = _Section(config, "config.json")
+    settings = Section(config, "config.json")
     settings.refuse_unless(
         model_type="eat",
         layer_norm_first=False,

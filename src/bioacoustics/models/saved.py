@@ -44,6 +44,7 @@ __all__ = [
     "bundle_of_classifier",
     "bundle_of_encoder",
     "bundle_of_pretraining",
+    "is_own_file",
     "load_classifier",
     "load_encoder",
     "read_bundle",
@@ -110,6 +111,17 @@ def read_bundle(path: str | os.PathLike[str]) -> Bundle:
         raise FileNotFoundError(f"{path}: {error}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def is_own_file(path: Path) -> bool:
+    """Whether a model that can be read is a bundle of this package, and not a published layout."""
+    if path.is_dir():
+        return False
+    if path.suffix == ".safetensors":
+        with safetensors.safe_open(path, "pt") as file:
+            return HEADER_KEY in (file.metadata() or {})
+    content = load_pickled(path)
+    return isinstance(content, Mapping) and HEADER_KEY in content
 
 
 def _read_folder(folder: Path) -> Bundle:

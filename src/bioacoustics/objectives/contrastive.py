@@ -14,7 +14,6 @@ it would cost the positives in the bank as their negative (`repulsion`).
 
 import copy
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +27,6 @@ from bioacoustics.objectives.memory_bank import Keys, MemoryBank, gathered
 from bioacoustics.objectives.objective import Losses
 
 PAIRED_SLOTS = 256  # of each bank: all pairs of large banks would take longer than the encoder
-NUM_NEAREST = 5  # positives that make a negative suspicious
 
 
 class ContrastiveConfig(BaseModel, frozen=True, extra="forbid"):
@@ -56,15 +54,6 @@ class ContrastiveConfig(BaseModel, frozen=True, extra="forbid"):
     hardness: float = Field(0.5, ge=0)
     dropped_share: float = Field(0.01, ge=0, lt=1)
     warmup_updates: int = Field(0, ge=0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Suspicion:
-    """Items of `negative/` from the most to the least similar to the positives, each once."""
-
-    items: Int[Tensor, " negatives"]
-    similarities: Float[Tensor, " negatives"]  # mean over the nearest positives
-    nearest_items: Int[Tensor, " negatives"]  # the most similar positive
 
 
 class Contrastive(nn.Module):
@@ -180,22 +169,6 @@ class Contrastive(nn.Module):
         slow: list[Tensor] = list(self.slow.parameters())
         fast = [parameter.float() for module in self._fast for parameter in module.parameters()]
         torch._foreach_lerp_(slow, fast, 1 - self.config.momentum)
-
-    @torch.no_grad()
-    def suspicion(self) -> Suspicion:
-        """Which clips of `negative/` resemble the positives most, going by the banks."""
-        positives, negatives = self.positives, self.negatives
-        items = negatives.items[negatives.is_valid]
-        newest = negatives.steps[negatives.is_valid].argsort(stable=True)
-        latest = {int(items[slot]): int(slot) for slot in newest.tolist()}
-        slots = torch.tensor(list(latest.values()), dtype=torch.int64, device=items.device)
-        vectors = negatives.features[negatives.is_valid][slots]
-        similarities = vectors @ positives.features[positives.is_valid].T
-        top = similarities.topk(min(NUM_NEAREST, similarities.shape[1]), dim=1)
-        means = top.values.mean(dim=1)
-        order = means.argsort(descending=True, stable=True)
-        nearest = positives.items[positives.is_valid][top.indices[:, 0]]
-        return Suspicion(items=items[slots][order], similarities=means[order], nearest_items=nearest[order])
 
     def _similarities(
         self, queries: Float[Tensor, "rows projected"], own: Float[Tensor, "rows projected"]

@@ -109,6 +109,24 @@ class Joint(Objective):
         is_multi_label = self.classification.classifier.multi_label
         return logits.sigmoid() if is_multi_label else logits.softmax(dim=-1)
 
+    @torch.no_grad()
+    def keys(self, examples: Batch) -> Keys:
+        """What examples are compared by, and which clips they are; in evaluation of the clips as they are."""
+        assert self.contrastive is not None
+        about = torch.tensor(
+            [(origin.item, origin.recording, origin.label) for origin in examples.origins], dtype=torch.int64
+        )
+        items, recordings, labels = (
+            about.view(-1, 3).to(examples.draw_ids.device, non_blocking=True).unbind(1)
+        )
+        return Keys(
+            features=self.contrastive.keys(self._pooled(examples, 1)),
+            draw_ids=examples.draw_ids,
+            items=items,
+            recordings=recordings,
+            classes=labels,
+        )
+
     def _of_clips(
         self, batch: Batch, rows: Mapping[str, list[int]]
     ) -> Iterable[tuple[str, float, Losses, str]]:
@@ -130,7 +148,7 @@ class Joint(Objective):
             yield "detector_loss", self.config.detector_weight, losses, "examples"
         if self.contrastive is not None and len(clips) > num_labeled:
             examples = clips.at(range(num_labeled, len(clips)))
-            keys = self._keys(examples)
+            keys = self.keys(examples)
             positives, negatives = (
                 keys.at(torch.arange(start, stop, device=keys.draw_ids.device))
                 for start, stop in ((0, num_positive), (num_positive, len(keys)))
@@ -184,22 +202,6 @@ class Joint(Objective):
             seen = seen.detach()
         logits: Tensor = head.head(seen)
         return logits
-
-    def _keys(self, examples: Batch) -> Keys:
-        assert self.contrastive is not None
-        about = torch.tensor(
-            [(origin.item, origin.recording, origin.label) for origin in examples.origins], dtype=torch.int64
-        )
-        items, recordings, labels = (
-            about.view(-1, 3).to(examples.draw_ids.device, non_blocking=True).unbind(1)
-        )
-        return Keys(
-            features=self.contrastive.keys(self._pooled(examples, 1)),
-            draw_ids=examples.draw_ids,
-            items=items,
-            recordings=recordings,
-            classes=labels,
-        )
 
     def _sum(self, batch: Batch, found: Iterable[tuple[str, float, Losses, str]]) -> Losses:
         num_rows = self.num_rows if self.training else self.held_out_rows

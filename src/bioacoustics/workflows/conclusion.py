@@ -8,9 +8,12 @@ from accelerate import Accelerator
 from rich.console import Console
 
 from bioacoustics.data.batches import DataConfig
-from bioacoustics.data.mixture import Source
+from bioacoustics.data.loading import EvaluationLoader
+from bioacoustics.data.mixture import MixedWindows, Source
 from bioacoustics.data.windows import Origin
 from bioacoustics.objectives.joint import Joint
+from bioacoustics.objectives.memory_bank import Keys, gathered
+from bioacoustics.objectives.suspicion import suspicion_of
 from bioacoustics.training.validation import Validation
 from bioacoustics.workflows.assess import HeldOut, assess
 from bioacoustics.workflows.examples import write_suspicious
@@ -36,14 +39,18 @@ def conclude(
     data: TrainingData,
     validation: Validation | None,
     held_out: Mapping[str, Source],
+    examples: MixedWindows | None,
     reading: DataConfig,
     accelerator: Accelerator,
     console: Console,
 ) -> None:
     """Judge and calibrate the best model, list negatives worth a second hearing, and say what there is."""
-    if objective.contrastive is not None and data.examples is not None and accelerator.is_main_process:
+    if objective.contrastive is not None and examples is not None:
+        assert data.examples is not None
+        suspicion = suspicion_of(_keys(objective, examples, reading, accelerator))
         path = folder / SUSPICIOUS
-        write_suspicious(data.examples, objective.contrastive.suspicion(), path)
+        if accelerator.is_main_process:
+            write_suspicious(data.examples, suspicion, path)
         console.print(
             f"{path}: the negatives that sound most like the positives first; listen to some",
             markup=False,
@@ -68,6 +75,26 @@ def conclude(
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _keys(objective: Joint, examples: MixedWindows, reading: DataConfig, accelerator: Accelerator) -> Keys:
+    """What all examples that can be read are compared by, the same in every process."""
+    assert objective.contrastive is not None
+    was_training = objective.training
+    objective.eval()
+    loader = EvaluationLoader(
+        examples,
+        reading,
+        rank=accelerator.process_index,
+        num_processes=accelerator.num_processes,
+        device=accelerator.device,
+    )
+    try:
+        nothing = Keys.none(objective.contrastive.config.projection_dim, accelerator.device)
+        return gathered(Keys.joined([nothing, *(objective.keys(batch) for batch in loader)]))
+    finally:
+        loader.close()
+        objective.train(was_training)
 
 
 def _name_of(data: TrainingData, origin: Origin) -> str:

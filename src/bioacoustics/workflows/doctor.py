@@ -17,6 +17,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bioacoustics.models.saved import read_bundle
+from bioacoustics.models.thresholds import DEFAULT_THRESHOLD
+
 PACKAGES = (
     "bioacoustics",
     "torch",
@@ -51,20 +54,60 @@ class Finding:
     remedy: str = ""
 
 
-def examine() -> list[Finding]:
-    """Everything the doctor looks at; what is not well carries a remedy."""
-    return [_python(), *_packages(), *_devices(), _memory(), _disk(), *_decoders(), *_extras()]
+def examine(model_path: Path | None = None) -> list[Finding]:
+    """Everything the doctor looks at, and a model if one is given; what is not well carries a remedy."""
+    of_model = _model(model_path) if model_path is not None else []
+    return [*of_model, _python(), *_packages(), *_devices(), _memory(), _disk(), *_decoders(), *_extras()]
 
 
-def doctor(console: Console) -> bool:
-    """Print the report; True when training and inference will run here."""
-    findings = examine()
+def doctor(console: Console, model_path: Path | None = None) -> bool:
+    """Print the report; True when training and inference will run here, and the model can be read."""
+    findings = examine(model_path)
     table = Table("", "what", "found", "what to do", box=None, header_style="bold", pad_edge=False)
     for finding in findings:
         mark = "[green]ok[/]" if finding.is_well else "[yellow]--[/]"
-        table.add_row(mark, finding.topic, escape(finding.text), escape(finding.remedy))
+        table.add_row(mark, escape(finding.topic), escape(finding.text), escape(finding.remedy))
     console.print(table)
     return all(finding.is_well for finding in findings if not finding.topic.startswith("optional"))
+
+
+def _model(path: Path) -> list[Finding]:
+    """What a saved model says of itself."""
+    try:
+        header = read_bundle(path).header
+    except (ValueError, FileNotFoundError) as error:
+        return [Finding("model", False, str(error), "give a checkpoint that can be read")]
+    text = f"{header.kind} of {header.architecture}, fingerprint {header.fingerprint[:16]}"
+    findings = [Finding("model", True, text)]
+    if header.head is None:
+        return findings
+    kind = "several labels a clip" if header.multi_label else "one label a clip"
+    findings.append(
+        Finding("labels", True, f"{len(header.labels)}, {kind}; head {header.head.prediction_mode}")
+    )
+    told = "not calibrated by this package"
+    if header.calibration is not None:
+        gap = header.calibration.get("calibration_error_after")
+        told = f"calibrated, error {gap:.3f}" if isinstance(gap, float) else "calibrated"
+    findings.append(Finding("probabilities", True, told))
+    if header.thresholds is None:
+        remedy = "bioacoustics evaluate --bundle ... --precision_wanted 0.9 finds some"
+        text = f"none of its own: events open at {DEFAULT_THRESHOLD:g}"
+        return [*findings, Finding("thresholds", True, text, remedy)]
+    found = header.thresholds
+    text = (
+        f"of {len(found.classes)} of {len(header.labels)} labels for a precision of "
+        f"{found.precision_wanted:g}, "
+        f"found on {found.num_recordings} recordings in windows of {found.window_s:g} s"
+    )
+    findings.append(Finding("thresholds", True, text))
+    for label, one in found.classes.items():
+        text = (
+            f"{one.threshold:.3f}; precision {one.precision:.2f} "
+            f"({one.precision_low:.2f} to {one.precision_high:.2f}), recall {one.recall:.2f}"
+        )
+        findings.append(Finding(f"threshold of {label}", True, text))
+    return findings
 
 
 def _python() -> Finding:

@@ -14,7 +14,7 @@ from rich.console import Console
 from bioacoustics.audio.recordings import Recording
 from bioacoustics.data.splits import Split, group_of, split_groups
 from bioacoustics.models.writing import atomic_write
-from bioacoustics.objectives.contrastive import Suspicion
+from bioacoustics.objectives.suspicion import Suspicion
 from bioacoustics.workflows.survey import BadFiles, Outcome, survey
 
 NO_CLASS = -1

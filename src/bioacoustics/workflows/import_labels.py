@@ -1,7 +1,6 @@
 """Import labels: what people annotated in Raven, Audacity or Kaleidoscope becomes labels.csv."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -14,15 +13,8 @@ from bioacoustics.audio.cutting import CutFormat, cut_to_file
 from bioacoustics.audio.recordings import Recording, UnreadableAudioError, UnreadableFile, read_header
 from bioacoustics.audio.segments import Segment, SegmentConfig, cut
 from bioacoustics.data.events import Event
-from bioacoustics.data.file_names import FileMatcher
-from bioacoustics.formats.annotations import (
-    AnnotationFormat,
-    find_annotations,
-    format_of,
-    read_annotations,
-    recording_named_by,
-)
 from bioacoustics.formats.tables import Cell, write_rows
+from bioacoustics.workflows.annotation_reading import read_events_of
 from bioacoustics.workflows.survey import BadFiles, Outcome
 
 
@@ -79,7 +71,9 @@ def import_labels(config: ImportLabelsConfig, console: Console) -> Outcome:
         raise FileNotFoundError(
             f"{config.data_dir}: there is no such folder; give the folder of the recordings"
         )
-    events_of, warnings = _annotations(config)
+    events_of, warnings = read_events_of(
+        config.tables, config.data_dir, config.table_format, config.label_column
+    )
     outcome = Outcome()
     recordings = _recordings(config.data_dir, events_of, outcome)
     if not recordings:
@@ -134,71 +128,6 @@ def label_windows(
                 labels.add(event.label)
         labelled.append((segment, tuple(sorted(labels))))
     return labelled
-
-
-def _annotations(config: ImportLabelsConfig) -> tuple[Mapping[str, list[Event]], list[str]]:
-    """The events of each recording by its name in data_dir; none where a table says that there are none."""
-    events_of: dict[str, list[Event]] = {}
-    warnings: list[str] = []
-    errors: list[str] = []
-    matcher = FileMatcher(config.data_dir)
-    for path in find_annotations(config.tables):
-        kind = format_of(path) if config.table_format == "auto" else config.table_format
-        if kind is None:
-            message = (
-                f"{path}: neither Raven, Audacity, Kaleidoscope nor a CSV of events with start_s and end_s; "
-                "name what wrote it with --table_format, or leave it out"
-            )
-            (warnings if config.tables.is_dir() else errors).append(message)
-            continue
-        try:
-            members = read_annotations(path, kind, config.label_column)
-        except ValueError as error:
-            errors.append(str(error))
-            continue
-        warnings += _add_matched(events_of, members, path, kind, matcher, config.data_dir)
-    if errors:
-        raise ValueError("\n".join(errors))
-    return events_of, warnings
-
-
-def _add_matched(
-    events_of: dict[str, list[Event]],
-    members: Sequence[Event],
-    path: Path,
-    kind: AnnotationFormat,
-    matcher: FileMatcher,
-    data_dir: Path,
-) -> list[str]:
-    """Add the events of one table to those of the files that they name; return what is doubtful about it."""
-    warnings = []
-    named = recording_named_by(path, kind)
-    for name in sorted({event.recording for event in members} or ({named} if named else set())):
-        match = matcher.find(name)
-        remark, detail = match.remark.replace("the row is", "its annotations are"), match.detail
-        if match.path is not None and not match.path.is_relative_to(data_dir):
-            remark, detail = (
-                f"lies outside {data_dir}; its annotations are skipped, copy it there",
-                repr(name),
-            )
-        # Tables are named after recordings without the ending, so there is nothing to remark on.
-        if remark and (match.path is None or name != named):
-            warnings.append(f"{path}: {detail}: {remark}")
-        if match.path is not None and match.path.is_relative_to(data_dir):
-            file = match.path.relative_to(data_dir).as_posix()
-            found = [replace(event, recording=file) for event in members if event.recording == name]
-            events_of.setdefault(file, []).extend(_one_label_each(found))
-    return warnings
-
-
-def _one_label_each(events: Sequence[Event]) -> list[Event]:
-    """Labels with commas are several labels, as in labels.csv."""
-    return [
-        replace(event, label=label)
-        for event in events
-        for label in dict.fromkeys(part.strip() for part in event.label.split(","))
-        if label
-    ]
 
 
 def _recordings(

@@ -1,6 +1,7 @@
 """Output: where a run over recordings writes, a table or a store, as the name says."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -61,8 +62,9 @@ def journal_of(
     *,
     dim: int,
     overwrite: bool,
+    beside: Mapping[Path, Layout] | None = None,
 ) -> Journal:
-    """Open the journal for what the user wants.
+    """Open the journal for what the user wants; `beside` are further tables of the same windows.
 
     Raises:
         ValueError: results of other settings are there.
@@ -70,4 +72,6 @@ def journal_of(
     """
     if is_store(location):
         return StoreJournal(location, settings, sources, segments, dim=dim, overwrite=overwrite)
-    return TableJournal(Path(location), settings, sources, channel, layout, overwrite=overwrite)
+    return TableJournal(
+        Path(location), settings, sources, channel, layout, beside=beside, overwrite=overwrite
+    )

@@ -86,3 +86,8 @@ def values_of(windows: pa.Table) -> np.ndarray:
     """The outputs of the model, (windows, values)."""
     flat = np.concatenate([chunk.flatten().to_numpy() for chunk in windows["values"].chunks])
     return flat.reshape(windows.num_rows, -1)
+
+
+def leading_values(windows: pa.Table, count: int) -> np.ndarray:
+    """The first outputs of each window, (windows, count), where windows have different numbers of them."""
+    return np.stack([row.values.to_numpy()[:count] for row in windows["values"]])

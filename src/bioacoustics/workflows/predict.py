@@ -6,28 +6,35 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import torch
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, JsonValue
 from rich.console import Console
 
 from bioacoustics.audio.reading import Channel
 from bioacoustics.inference.device import pick_device
+from bioacoustics.inference.patch_scores import PatchGrid, pack
 from bioacoustics.inference.precision import pick_precision, prepare
 from bioacoustics.inference.stopwatch import Stopwatch
+from bioacoustics.inference.windows import WindowBatch
 from bioacoustics.models.audio_encoder import AudioClassifier
 from bioacoustics.models.saved import build_classifier, read_classifier_bundle
 from bioacoustics.workflows.embed import WINDOW_COLUMNS, window_columns
+from bioacoustics.workflows.event_making import EventFlags, events_beside, make_events
 from bioacoustics.workflows.journal import RunSettings
 from bioacoustics.workflows.output import Location, check_output, is_store, journal_of
-from bioacoustics.workflows.parts import values_of
+from bioacoustics.workflows.parts import leading_values
+from bioacoustics.workflows.score_reading import open_scores
 from bioacoustics.workflows.sources import Source, channel_name
 from bioacoustics.workflows.survey import Outcome
-from bioacoustics.workflows.traverse import Traversal, TraverseConfig, reading_settings
+from bioacoustics.workflows.table_journal import Layout
+from bioacoustics.workflows.traverse import Compute, Traversal, TraverseConfig, reading_settings
+from bioacoustics.workflows.window_scores import ScoreFacts, WindowScoreRows, windows_beside
 
 DEFAULT_WINDOW_S = 10.0
 
 
-class PredictConfig(TraverseConfig, frozen=True, extra="forbid"):
+class PredictConfig(TraverseConfig, EventFlags, frozen=True, extra="forbid"):
     """What `predict` needs to know."""
 
     model_path: Path = Field(description="fine-tuned checkpoint")
@@ -45,7 +52,8 @@ def predict(config: PredictConfig, console: Console) -> Outcome:
 
     A file longer than the window is cut into windows. It has the mean of their probabilities where exactly
     one label holds, and the largest where several may: a call anywhere counts. Results are committed as they
-    come: after a crash, the same command goes on where it was.
+    come: after a crash, the same command goes on where it was. With --events, the scores of all windows are
+    kept beside the table, and events are made of them.
     """
     check_output(config.output)
     device = pick_device(config.device)
@@ -62,9 +70,10 @@ def predict(config: PredictConfig, console: Console) -> Outcome:
         else DEFAULT_WINDOW_S
     )
     window_s = config.window_s or trained_s / config.time_expansion
+    grid = _grid(config, classifier)
     traversal = Traversal(
         config,
-        lambda batch: classifier(batch.waveforms.to(device)),
+        _compute(classifier, grid, device),
         window_s=window_s,
         sample_rate_hz=front_end.sample_rate_hz,
         min_samples=front_end.frame_length,
@@ -81,6 +90,7 @@ def predict(config: PredictConfig, console: Console) -> Outcome:
             "precision": precision,
             # A store keeps the scores of all windows; a table also depends on how they are told.
             **({} if is_store(config.output) else {"per": config.per, "threshold": config.threshold}),
+            **_event_settings(config, grid),
         },
         labels=classifier.labels,
         multi_label=classifier.multi_label,
@@ -94,10 +104,20 @@ def predict(config: PredictConfig, console: Console) -> Outcome:
         PredictionRows(settings, classifier, config.per, config.threshold),
         dim=len(classifier.labels),
         overwrite=config.overwrite,
+        beside=_beside(config, settings, classifier, grid),
     )
     traversal.run(journal)
     said = journal.finish(traversal.outcome)
     traversal.outcome.show(console)
+    if config.events:
+        make_events(
+            open_scores(config.output, model=bundle.header.fingerprint),
+            {one.recording.relative_path: one.placement for one in traversal.sources.values()},
+            config,
+            bundle.header.thresholds,
+            config.events_dir or events_beside(config.output),
+            console,
+        )
     what = "windows" if config.per == "window" or is_store(config.output) else "clips"
     console.print(
         f"{said} {what}, {len(classifier.labels)} labels, {precision}",
@@ -106,6 +126,40 @@ def predict(config: PredictConfig, console: Console) -> Outcome:
         soft_wrap=True,
     )
     return traversal.outcome
+
+
+def _grid(config: PredictConfig, classifier: AudioClassifier) -> PatchGrid | None:
+    """The grid of patches that events can be narrowed by; a store has room for scores of windows only."""
+    if not config.events or is_store(config.output):
+        return None
+    return PatchGrid.of(classifier, config.time_expansion)
+
+
+def _compute(classifier: AudioClassifier, grid: PatchGrid | None, device: torch.device) -> Compute:
+    def scores(batch: WindowBatch) -> Float[torch.Tensor, "batch values"]:
+        waveforms = batch.waveforms.to(device)
+        if grid is None:
+            probabilities: torch.Tensor = classifier(waveforms)
+            return probabilities
+        return pack(*classifier.listen(waveforms), grid.num_kept)
+
+    return scores
+
+
+def _event_settings(config: PredictConfig, grid: PatchGrid | None) -> dict[str, JsonValue]:
+    """What is kept of each window for events; their thresholds may change without hearing anything again."""
+    if not config.events or is_store(config.output):
+        return {}
+    return {"events": f"patches of {grid.num_kept} labels" if grid else "scores of windows"}
+
+
+def _beside(
+    config: PredictConfig, settings: RunSettings, classifier: AudioClassifier, grid: PatchGrid | None
+) -> dict[Path, Layout]:
+    if not config.events or is_store(config.output):
+        return {}
+    facts = ScoreFacts(labels=classifier.labels, multi_label=classifier.multi_label, grid=grid)
+    return {windows_beside(Path(config.output)): WindowScoreRows(settings, facts)}
 
 
 def column_of(label: str) -> str:
@@ -142,7 +196,7 @@ class PredictionRows:
         if self._per == "window":
             for piece in windows:
                 columns = window_columns(self._settings, source, channel, piece)
-                yield {**columns, **self._answers(values_of(piece))}
+                yield {**columns, **self._answers(leading_values(piece, len(self._labels)))}
             return
         joined = self._joined(windows)
         if joined is not None:
@@ -165,7 +219,7 @@ class PredictionRows:
         highest: Float[np.ndarray, " classes"] | None = None
         count = 0
         for piece in windows:
-            scores = values_of(piece)
+            scores = leading_values(piece, len(self._labels))
             count += len(scores)
             total = scores.sum(axis=0, dtype=np.float64) + (0 if total is None else total)
             highest = scores.max(axis=0) if highest is None else np.maximum(highest, scores.max(axis=0))

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -23,15 +23,13 @@ from bioacoustics.models.audio_encoder import AudioClassifier, AudioEncoder
 from bioacoustics.models.beats import BEATsConfig, BEATsEncoder
 from bioacoustics.models.codebook import CodebookConfig
 from bioacoustics.models.predictors import Estimator, EstimatorConfig, LabelPredictor, LabelPredictorConfig
-from bioacoustics.models.random_projection import RandomProjectionConfig
 from bioacoustics.models.saved import build_classifier, build_encoder, read_bundle, write_bundle
 from bioacoustics.models.saved_tokenizers import (
     build_predictor,
     bundle_of_masked_tokens,
     bundle_of_tokenizer,
-    load_tokenizer,
 )
-from bioacoustics.models.tokenizer import AudioTokenizer, DistilledTokenizer, RandomTokenizer
+from bioacoustics.models.tokenizer import DistilledTokenizer
 from bioacoustics.models.writing import atomic_write
 from bioacoustics.objectives.masked_tokens import MaskedTokens, MaskedTokensConfig
 from bioacoustics.objectives.token_distillation import TokenDistillation, TokenDistillationConfig
@@ -39,7 +37,6 @@ from bioacoustics.training.health import HealthConfig
 from bioacoustics.training.metrics import read_metrics
 from bioacoustics.training.optimizer import OptimizerConfig
 from bioacoustics.workflows.capacity import distillation_bytes_per_clip, masked_tokens_bytes_per_clip
-from bioacoustics.workflows.normalisation import band_statistics
 from bioacoustics.workflows.pretraining import (
     Material,
     Stage,
@@ -49,6 +46,7 @@ from bioacoustics.workflows.pretraining import (
     windows_of,
 )
 from bioacoustics.workflows.pretraining_flags import PretrainConfig
+from bioacoustics.workflows.tokens import loaded_tokenizer, random_tokenizer
 
 MASK_RATIO = 0.75
 TOKENIZER_SHARE = 4  # a tokenizer learns for a quarter of the updates of an encoder
@@ -233,41 +231,6 @@ def _encoder(
     if is_our_own and config.fresh_encoders:
         return AudioEncoder(encoder.front_end.config, BEATsEncoder(shape))
     return encoder
-
-
-def random_tokenizer(
-    encoder: AudioEncoder,
-    recordings: Sequence[Recording],
-    *,
-    num_codes: int,
-    seed: int,
-    channel: int | Literal["mix"],
-) -> RandomTokenizer:
-    """Tokens of a random projection, which sees patches as the encoder does."""
-    front_end, shape = encoder.front_end.config, encoder.config
-    mean, std = band_statistics(front_end, recordings, seed=seed, channel=channel)
-    projection = RandomProjectionConfig(
-        num_codes=num_codes,
-        patch_size=shape.patch_size,
-        num_mels=shape.num_mels,
-        band_mean=mean,
-        band_std=std,
-    )
-    return RandomTokenizer(front_end, projection)
-
-
-def loaded_tokenizer(path: Path, encoder: AudioEncoder) -> AudioTokenizer:
-    """A saved tokenizer, if its patches are those of the encoder."""
-    tokenizer = load_tokenizer(path)
-    heard = tokenizer.front_end.config
-    theirs = (tokenizer.patch_size, heard.sample_rate_hz, heard.frame_shift)
-    ours = (encoder.config.patch_size, encoder.sample_rate_hz, encoder.front_end.config.frame_shift)
-    if theirs != ours:
-        raise ValueError(
-            f"{path}: its patches are not those of the encoder: patch size, sample rate and frame shift are "
-            f"{theirs}, expected {ours}. Give a tokenizer that was made for the same front end"
-        )
-    return tokenizer
 
 
 def _beats_of(encoder: AudioEncoder, path: Path | None = None) -> BEATsEncoder:

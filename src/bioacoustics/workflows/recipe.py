@@ -36,6 +36,14 @@ def target_settings(config: PretrainConfig) -> dict[str, Any]:
     return {**settings, "ema_end_decay": max(config.ema_decay, settings["ema_end_decay"])}
 
 
+def settings_beside_others(hours: float) -> dict[str, Any]:
+    """Settings of the objective where it is one of several, by how many hours there are without labels."""
+    if hours >= SMALL_HOURS:
+        return {"utterance_weight": 1.0}
+    shared = {name: SMALL_FLAGS[name] for name in ("num_clones", "ema_decay", "utterance_weight")}
+    return {**shared, **SMALL_TARGETS}
+
+
 def advice(config: PretrainConfig, hours: float) -> str | None:
     """What to say to whoever begins anew on little data with the settings for much."""
     is_new_eat = config.model == "eat" and config.model_path is None

@@ -23,7 +23,8 @@ from bioacoustics.objectives.masked_latent import MaskedLatent, MaskedLatentConf
 from bioacoustics.objectives.masked_tokens import MaskedTokens, MaskedTokensConfig
 from bioacoustics.objectives.objective import Objective
 from bioacoustics.workflows.capacity import masked_tokens_bytes_per_clip, pretraining_bytes_per_clip
-from bioacoustics.workflows.pretrain_beats import loaded_tokenizer, random_tokenizer
+from bioacoustics.workflows.recipe import settings_beside_others
+from bioacoustics.workflows.tokens import loaded_tokenizer, random_tokenizer
 from bioacoustics.workflows.train_flags import TrainConfig
 
 
@@ -44,7 +45,7 @@ def self_supervision(
         return _masked_tokens(config, encoder, bundle, recordings, target_length)
     if config.tokenizer_path is not None:
         raise ValueError("--tokenizer_path is for BEATs: EAT learns without tokens, so leave it out")
-    return _masked_latent(config, encoder, bundle, target_length, console)
+    return _masked_latent(config, encoder, bundle, recordings, target_length, console)
 
 
 def weight_of_window(objective: Objective | None, target_length: int) -> float:
@@ -78,7 +79,12 @@ def write_pretraining(objective: Objective | None, path: Path) -> None:
 
 
 def _masked_latent(
-    config: TrainConfig, encoder: AudioEncoder, bundle: Bundle | None, target_length: int, console: Console
+    config: TrainConfig,
+    encoder: AudioEncoder,
+    bundle: Bundle | None,
+    recordings: Sequence[Recording],
+    target_length: int,
+    console: Console,
 ) -> MaskedLatent:
     decoder = build_decoder(bundle) if bundle is not None else None
     if decoder is None:
@@ -91,9 +97,10 @@ def _masked_latent(
             )
         decoder = EATDecoder(DecoderConfig(width=encoder.embedding_dim), encoder.embedding_dim)
     teacher = build_teacher(bundle) if bundle is not None else None
-    # Both of its losses as means over channels, so that all terms of the sum are of one size.
+    hours = sum(recording.duration_s for recording in recordings) / 3600
+    # Its losses are means over channels, so that all terms of the sum are of one size.
     settings = MaskedLatentConfig(
-        target_length=target_length, loss_scale=1 / encoder.embedding_dim, utterance_weight=1.0
+        target_length=target_length, loss_scale=1 / encoder.embedding_dim, **settings_beside_others(hours)
     )
     return MaskedLatent(encoder, decoder, settings, seed=config.seed, teacher=teacher)
 

@@ -1,7 +1,7 @@
 """Table journal: results go to parts beside the table, which is made of them once all is heard."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -44,12 +44,14 @@ class TableJournal:
         channel: Channel | Literal["each"],
         layout: Layout,
         *,
+        beside: Mapping[Path, Layout] | None = None,
         overwrite: bool = False,
     ) -> None:
         check_ending(output)
         output.parent.mkdir(parents=True, exist_ok=True)
         self._output, self._settings, self._sources = output, settings, sources
-        self._channel, self._layout = channel, layout
+        # The table itself comes last: where it is, all is.
+        self._channel, self._layouts = channel, {**(beside or {}), output: layout}
         self._manifest = output.with_name(f"{output.name}.run.json")
         self._parts = Parts(output.with_name(f".{output.name}.parts"))
         self._begin(overwrite=overwrite)
@@ -148,10 +150,13 @@ class TableJournal:
         return f"{self._output}: {known['num_rows']}"
 
     def _join(self) -> int:
-        with TableWriter(self._output, self._layout.schema) as table:
-            for recording, channel in all_takes(self._sources, self._channel):
-                source = self._sources[recording]
-                windows = self._parts.windows_of((source.id, channel_name(channel)))
-                for columns in self._layout.rows(source, channel, windows):
-                    table.write(columns)
-        return table.num_rows
+        num_rows = 0
+        for path, layout in self._layouts.items():
+            with TableWriter(path, layout.schema) as table:
+                for recording, channel in all_takes(self._sources, self._channel):
+                    source = self._sources[recording]
+                    windows = self._parts.windows_of((source.id, channel_name(channel)))
+                    for columns in layout.rows(source, channel, windows):
+                        table.write(columns)
+            num_rows = table.num_rows
+        return num_rows

@@ -23,7 +23,7 @@ from bioacoustics.workflows.joint_model import Learning
 from bioacoustics.workflows.self_supervision import bytes_per_window, write_pretraining
 from bioacoustics.workflows.survey import Outcome
 from bioacoustics.workflows.train_flags import TrainConfig
-from bioacoustics.workflows.training_data import mixed, read_training_data, sources_of
+from bioacoustics.workflows.training_data import examples_as_they_are, mixed, read_training_data, sources_of
 from bioacoustics.workflows.training_windows import TrainingWindows
 
 __all__ = ["TrainConfig", "train"]
@@ -86,6 +86,7 @@ def train(config: TrainConfig, console: Console) -> Outcome:
         data,
         validation,
         held_out,
+        examples_as_they_are(data, reader.clips),
         DataConfig(batch_size=config.batch_size),
         accelerator,
         quiet,

@@ -19,11 +19,12 @@ from bioacoustics.workflows.labelled_clips import LabelledClips, SplitConfig, la
 from bioacoustics.workflows.pretraining import recordings_digest, split_recordings
 from bioacoustics.workflows.survey import BadFiles, Outcome, survey
 
-# How windows of clips are made: recordings, their targets, whether short ones are repeated, and whether the
-# windows are to train or to judge.
-ClipReader = Callable[[Sequence[Recording], Float[np.ndarray, "clips classes"], bool, bool], Windows]
+# How windows of clips are made: recordings, their targets, whether short ones are repeated, whether they are
+# of the training clips, and whether they are to be heard otherwise at every draw.
+ClipReader = Callable[[Sequence[Recording], Float[np.ndarray, "clips classes"], bool, bool, bool], Windows]
 # How windows of recordings without labels are made, from the same but targets.
 SegmentReader = Callable[[Sequence[Recording], bool], SegmentWindows]
+_ALIKE = {"positive": 1.0, "negative": 1.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,19 +155,33 @@ def sources_of(
         clips = data.labeled
         rows = list(clips.split.train if is_training else clips.split.valid)
         if rows:
-            windows_of = read_clips(
-                [clips.recordings[row] for row in rows], data.targets_of_labeled()[rows], False, is_training
-            )
+            recordings = [clips.recordings[row] for row in rows]
+            targets = data.targets_of_labeled()[rows]
+            windows_of = read_clips(recordings, targets, False, is_training, is_training)
             origins = [Origin("labeled", item=row) for row in rows]
             sources["labeled"] = Source(windows=windows_of, origins=origins, ratio=ratios["labeled"])
     if data.examples is not None:
-        sources |= _of_examples(data, data.examples, ratios, read_clips, is_training=is_training)
+        sources |= _of_examples(
+            data, data.examples, ratios, read_clips, is_training=is_training, changes=is_training
+        )
     return sources
 
 
 def mixed(sources: Mapping[str, Source], num_classes: int) -> MixedWindows:
     """The windows of all sources; where no class is known of a window, its targets are NaN."""
     return MixedWindows(list(sources.values()), num_classes=num_classes)
+
+
+def examples_as_they_are(data: TrainingData, read_clips: ClipReader) -> MixedWindows | None:
+    """All examples, of training and held out, always heard alike; None where there are none."""
+    if data.examples is None:
+        return None
+    sides = [
+        _of_examples(data, data.examples, _ALIKE, read_clips, is_training=is_training, changes=False)
+        for is_training in (True, False)
+    ]
+    sources = [source for side in sides for source in side.values()]
+    return MixedWindows(sources, num_classes=len(data.labels))
 
 
 def _of_examples(
@@ -176,6 +191,7 @@ def _of_examples(
     read_clips: ClipReader,
     *,
     is_training: bool,
+    changes: bool,
 ) -> dict[str, Source]:
     sources = {}
     targets, groups = data.targets_of_examples(), examples.group_numbers()
@@ -184,7 +200,8 @@ def _of_examples(
         rows = [row for row in chosen if (row < examples.num_positive) == is_positive]
         if not rows:
             continue
-        windows = read_clips([examples.recordings[row] for row in rows], targets[rows], True, is_training)
+        recordings = [examples.recordings[row] for row in rows]
+        windows = read_clips(recordings, targets[rows], True, is_training, changes)
         origins = [Origin(name, item=row, recording=groups[row], label=examples.classes[row]) for row in rows]
         sources[name] = Source(windows=windows, origins=origins, ratio=ratios[name])
     return sources

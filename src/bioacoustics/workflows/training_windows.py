@@ -53,43 +53,51 @@ class TrainingWindows:
         targets: Float[np.ndarray, "clips classes"],
         repeats: bool,
         is_training: bool,
+        changes: bool,
     ) -> Windows:
-        """One window of every clip; short examples are repeated until they fill it."""
+        """One window of every clip; short examples are repeated until they fill it.
+
+        With `changes` it is another one at every draw.
+        """
         settings: dict[str, Any] = {
             "window_s": self._learning.window_s,
             "sample_rate_hz": self._learning.encoder.sample_rate_hz,
             "channel": self._config.channel,
         }
         if self._config.freeze_encoder:
-            return self._features(recordings, targets, settings, repeats=repeats, is_training=is_training)
+            hearing = self._hearing(settings, is_training=is_training)
+            return self._features(hearing, recordings, targets, repeats=repeats, changes=changes)
         return ClipWindows(
             recordings,
             targets,
             **settings,
-            crop="random" if is_training else "centre",
+            crop="random" if changes else "centre",
             repeats=repeats,
+            seed=self._config.seed,
+        )
+
+    def _hearing(self, settings: Mapping[str, Any], *, is_training: bool) -> Hearing:
+        learning = self._learning
+        assert learning.classifier is not None and learning.bundle is not None
+        return Hearing(
+            classifier=learning.classifier,
+            fingerprint=learning.bundle.header.fingerprint,
+            clip_settings=settings,
+            augment=learning.augment,
+            num_views=self._config.num_views if is_training else 1,
             seed=self._config.seed,
         )
 
     def _features(
         self,
+        hearing: Hearing,
         recordings: Sequence[Recording],
         targets: Float[np.ndarray, "clips classes"],
-        settings: Mapping[str, Any],
         *,
         repeats: bool,
-        is_training: bool,
+        changes: bool,
     ) -> PooledWindows:
-        learning, config = self._learning, self._config
-        assert learning.classifier is not None and learning.bundle is not None
-        hearing = Hearing(
-            classifier=learning.classifier,
-            fingerprint=learning.bundle.header.fingerprint,
-            clip_settings=settings,
-            augment=learning.augment,
-            num_views=config.num_views if is_training else 1,
-            seed=config.seed,
-        )
+        config = self._config
         features = pooled_features(
             hearing,
             recordings,
@@ -99,13 +107,13 @@ class TrainingWindows:
             accelerator=self._accelerator,
             console=self._console,
         )
-        if is_training:
+        if changes:
             self._heard.append(features[:, 0])
         return PooledWindows(
             features,
             targets,
             [recording.relative_path for recording in recordings],
-            window_s=learning.window_s,
-            is_training=is_training,
+            window_s=self._learning.window_s,
+            is_training=changes,
             seed=config.seed,
         )

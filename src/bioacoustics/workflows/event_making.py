@@ -1,0 +1,154 @@
+"""Event making: from the scores of windows to events in the formats that people open."""
+
+from collections.abc import Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from rich.console import Console
+
+from bioacoustics.data.deployments import Placement
+from bioacoustics.formats.event_files import EventFiles, EventFormat, Heard
+from bioacoustics.inference.event_stream import EventStream
+from bioacoustics.inference.events import EventConfig
+from bioacoustics.models.thresholds import DEFAULT_THRESHOLD, Thresholds
+from bioacoustics.workflows.score_reading import ScoreSource
+
+
+def _split(value: object) -> object:
+    """Words with commas between them, and words given one by one."""
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, list | tuple):
+        return value
+    return tuple(part.strip() for word in words for part in str(word).split(",") if part.strip())
+
+
+Formats = Annotated[tuple[EventFormat, ...], BeforeValidator(_split)]
+
+
+class EventRules(BaseModel, frozen=True, extra="forbid"):
+    """How scores become events."""
+
+    help_panel: ClassVar[str] = "Events"
+
+    open_at: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="score that opens an event, of every label [default: the model's own thresholds, see "
+        "evaluate; 0.5 where it has none]",
+    )
+    close_at: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="score that keeps it open, with --open_at [default: 0.7 of the opening score]",
+    )
+    max_gap_s: float = Field(default=0.0, ge=0, description="pauses up to this do not divide an event")
+    min_length_s: float = Field(default=0.0, ge=0, description="shorter events are dropped")
+    max_length_s: float | None = Field(default=None, gt=0, description="longer events are cut")
+
+    @model_validator(mode="after")
+    def _check_rules(self) -> "EventRules":
+        if self.close_at is not None and self.open_at is None:
+            raise ValueError(
+                "--close_at needs --open_at: events that open at the thresholds of their label close at 0.7 "
+                "of them"
+            )
+        self.rules()
+        return self
+
+    def rules(self) -> EventConfig:
+        """The rules, in which the opening score is that of labels without one of their own."""
+        return EventConfig(
+            open_at=self.open_at or DEFAULT_THRESHOLD,
+            close_at=self.close_at,
+            max_gap_s=self.max_gap_s,
+            min_length_s=self.min_length_s,
+            max_length_s=self.max_length_s,
+        )
+
+    def opening(self, labels: tuple[str, ...], thresholds: Thresholds | None) -> dict[str, float]:
+        """The score that opens an event of each label."""
+        if self.open_at is not None or thresholds is None:
+            return dict.fromkeys(labels, self.open_at or DEFAULT_THRESHOLD)
+        return dict(zip(labels, thresholds.of(labels), strict=True))
+
+
+class EventFlags(EventRules, frozen=True, extra="forbid"):
+    """How scores become events, and where they are written."""
+
+    help_panel: ClassVar[str] = "Events"
+
+    events: Formats = Field(
+        default=(), description="formats, with commas: csv, parquet, raven, audacity, kaleidoscope"
+    )
+    events_dir: Path | None = Field(
+        default=None, description="folder for them [default: beside the output, OUTPUT.events]"
+    )
+
+
+def events_beside(output: str) -> Path:
+    """Where the events of a table or store lie unless the user says otherwise."""
+    return Path(f"{output.rstrip('/')}.events") if "://" not in output else Path("events")
+
+
+def make_events(
+    scores: ScoreSource,
+    placements: Mapping[str, Placement],
+    flags: EventFlags,
+    thresholds: Thresholds | None,
+    folder: Path,
+    console: Console,
+) -> set[str]:
+    """Write the events of all recordings, one after the other, in memory that no length makes grow.
+
+    Returns:
+        The recordings that have scores, but are not among `placements`; they are left out.
+    """
+    labels, rules = scores.facts.labels, flags.rules()
+    opening = flags.opening(labels, thresholds)
+    open_at = np.array([opening[label] for label in labels])
+    missing = set()
+    with EventFiles(folder, flags.events, opening) as files:
+        for (name, channel), pieces in groupby(scores.pieces(), key=lambda piece: piece.take):
+            placement = placements.get(name)
+            if placement is None:
+                missing.add(name)
+                continue
+            nyquist_hz = placement.recording.sample_rate_hz / 2
+            stream = EventStream(name, labels, rules, open_at, scores.facts.grid, nyquist_hz)
+            for piece in pieces:
+                heard = Heard(
+                    placement=placement,
+                    channel=channel,
+                    model=piece.model,
+                    front_end=piece.front_end,
+                    audio=piece.audio,
+                )
+                files.write(heard, stream.add(piece.windows))
+            files.write(heard, stream.close())
+    console.print(
+        f"{folder}: {files.num_events} events in {files.num_recordings} recordings; "
+        + _told(flags, thresholds, labels)
+        + ("" if scores.facts.grid else "; times are those of windows, without frequencies"),
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    return missing
+
+
+def _told(flags: EventFlags, thresholds: Thresholds | None, labels: tuple[str, ...]) -> str:
+    """From which score on events open, in a few words."""
+    if flags.open_at is not None:
+        return f"they open at {flags.open_at:g}"
+    if thresholds is None:
+        return f"they open at {DEFAULT_THRESHOLD:g}, as the model has no thresholds of its own (see evaluate)"
+    num_known = len(set(labels) & thresholds.classes.keys())
+    told = f"they open at the model's thresholds for a precision of {thresholds.precision_wanted:g}"
+    return (
+        told if num_known == len(labels) else f"{told} ({num_known} labels; {DEFAULT_THRESHOLD:g} for others)"
+    )
