@@ -69,6 +69,26 @@ def test_the_batch_of_an_update_never_changes(world_size: int, num_cores: int) -
     assert plan.num_processes <= num_cores
 
 
+@pytest.mark.parametrize(
+    ("flags", "machine", "num_processes", "note"),
+    [
+        (["--world_size", "2"], LAPTOP, 2, None),
+        (["--world_size", "7"], LAPTOP, 2, "runs as 2 process(es) on the processor (2 cores): same rows"),
+        (["--cuda", "0,1,2"], FOUR_GPUS, 3, None),
+        (["--cuda", "1"], FOUR_GPUS, 1, None),
+    ],
+)
+def test_recordings_are_shared_without_folding(
+    flags: list[str], machine: Machine, num_processes: int, note: str | None
+) -> None:
+    plan = plan_launch(["embed", "--data_dir", "a", *flags], {}, machine)
+    assert plan is not None
+    assert plan.num_processes == num_processes
+    assert plan.command[3:] == ("embed", "--data_dir", "a")
+    assert (note is None and plan.notes == ()) or (note is not None and note in plan.notes[-1])
+    assert plan_launch(["embed", "--data_dir", "a"], {}, machine) is None
+
+
 def test_one_chosen_device_stays_one_process() -> None:
     plan = plan_launch(["finetune", "--cuda", "2"], {}, FOUR_GPUS)
     assert plan is not None
@@ -82,7 +102,7 @@ def test_a_pasted_trailing_backslash_is_harmless() -> None:
     assert plan.command[-2:] == ("--mask_ratio", "0.2")
 
 
-@pytest.mark.parametrize("arguments", [["embed", "--cuda", "0"], ["pretrain", "--save_dir", "x"], []])
+@pytest.mark.parametrize("arguments", [["audit", "--cuda", "0"], ["pretrain", "--save_dir", "x"], []])
 def test_nothing_to_launch(arguments: list[str]) -> None:
     assert plan_launch(arguments, {}, FOUR_GPUS) is None
 

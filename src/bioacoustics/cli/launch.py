@@ -12,6 +12,7 @@ import torch
 from bioacoustics.cli.processes import run_processes
 
 LAUNCHED_COMMANDS = ("pretrain", "adapt", "finetune", "train")
+SHARING_COMMANDS = ("embed", "predict")  # whose processes each take recordings of their own
 # Set by torchrun and `accelerate launch`: whoever sets it has already started the processes.
 ALREADY_LAUNCHED = ("WORLD_SIZE", "ACCELERATE_MIXED_PRECISION")
 
@@ -42,10 +43,11 @@ class LaunchPlan:
 def plan_launch(
     arguments: Sequence[str], environment: Mapping[str, str], machine: Machine
 ) -> LaunchPlan | None:
-    """How to start a training command; None when it should simply run in this process.
+    """How to start a command in several processes; None when it should simply run in this one.
 
-    A world larger than the machine is folded: the batch of each update stays `batch_size x world_size x
-    update_freq`, the processes that are missing become accumulated micro-batches, and the result is the same.
+    A training whose world is larger than the machine is folded: the batch of each update stays `batch_size x
+    world_size x update_freq`, the processes that are missing become accumulated micro-batches, and the result
+    is the same.
 
     Args:
         arguments: What follows `bioacoustics` on the command line.
@@ -58,7 +60,7 @@ def plan_launch(
     words = [word for word in arguments if word.strip()]  # a pasted trailing backslash leaves a blank word
     if (
         not words
-        or words[0] not in LAUNCHED_COMMANDS
+        or words[0] not in (*LAUNCHED_COMMANDS, *SHARING_COMMANDS)
         or any(name in environment for name in ALREADY_LAUNCHED)
     ):
         return None
@@ -68,8 +70,12 @@ def plan_launch(
         return None
     devices, notes = _usable_devices(cuda, machine)
     world_size = _positive("--world_size", world) if world is not None else max(1, len(devices))
-    num_processes, more_notes = _num_processes(world_size, devices, machine)
-    fold = world_size // num_processes
+    if words[0] in SHARING_COMMANDS:
+        num_processes, more_notes = _num_sharing(world_size, devices, machine)
+        fold = 1
+    else:
+        num_processes, more_notes = _num_processes(world_size, devices, machine)
+        fold = world_size // num_processes
     if fold > 1:
         update_freq, words = _taken("--update_freq", words)
         words += ["--update_freq", str(_positive("--update_freq", update_freq or "1") * fold)]
@@ -163,6 +169,14 @@ def _num_processes(world_size: int, devices: Sequence[str], machine: Machine) ->
         f"gathering {world_size // number} batches each for every update: same batch, same result, slower"
     )
     return number, [f"--world_size {world_size} runs as {number} process(es) on {where}, {folded}"]
+
+
+def _num_sharing(world_size: int, devices: Sequence[str], machine: Machine) -> tuple[int, list[str]]:
+    """As many as asked for, with a device (or a core, without CUDA) for each; the result is the same."""
+    places = max(1, len(devices) or machine.num_cores)
+    where = f"{len(devices)} CUDA device(s)" if devices else f"the processor ({machine.num_cores} cores)"
+    note = f"--world_size {world_size} runs as {places} process(es) on {where}: same rows"
+    return min(world_size, places), [note] if world_size > places else []
 
 
 def _environment(

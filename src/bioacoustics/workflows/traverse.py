@@ -88,6 +88,15 @@ class TraverseConfig(BaseModel, frozen=True, extra="forbid"):
         default="auto",
         description="float32, bf16 or int8 (processor only); auto is float32, on a GPU that has it bf16",
     )
+    cuda: str | None = Field(
+        default=None,
+        description='CUDA devices, such as "0,1": a process for each, which share the recordings',
+    )
+    world_size: int | None = Field(
+        default=None,
+        ge=1,
+        description="processes that share the recordings [default: one for each of --cuda]",
+    )
     bad_files: BadFiles = Field(default=BadFiles.REPORT, description="recordings that cannot be used")
     overwrite: bool = Field(
         default=False, description="throw away what other settings, another model or other recordings left"
