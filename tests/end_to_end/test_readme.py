@@ -37,7 +37,13 @@ CHEAPER = {
     "beats": f"{FEW_UPDATES} --model_size tiny --tokenizer_updates 2 --min_code_perplexity 0",
     "train": "--epochs 1 --batch_size 4 --segment_duration 1.28 --validation_share 0.3 --device cpu",
     "adapt": "--num_updates 1 --batch_size 2 --target_length 128 --num_clones 2",
-    **dict.fromkeys(("embed", "predict", "convert", "search", "audit", "clips", "import-labels"), ""),
+    **dict.fromkeys(
+        (
+            *("embed", "predict", "events", "evaluate", "convert", "search"),
+            *("audit", "clips", "import-labels"),
+        ),
+        "",
+    ),
 }
 # Placeholders of the promised commands, by the flag before them.
 PROMISED = {
@@ -296,6 +302,11 @@ class Workplace:
         for run in ("train_0", "train_1", "beats", "verdict"):
             assert (self.folder / "checkpoints" / run / "checkpoint_last.pt").exists(), run
         for name in ("checkpoints/verdict/report.html", "finds/index.html", "finds.txt", "audit.html"):
+            assert (self.folder / name).stat().st_size > 0, name
+        for name in (
+            *("heard.csv.events/events.csv", "heard.csv.events/raven/all.selections.txt"),
+            *("evaluation/report.html", "evaluation/per_class.csv"),
+        ):
             assert (self.folder / name).stat().st_size > 0, name
         assert {"frog", "cricket"} == set(
             pd.read_csv(self.folder / "labels.csv")["labels"].str.split(",").sum()
