@@ -216,7 +216,7 @@ def test_a_device_that_runs_out_of_memory_gets_less_at_a_time_and_loses_nothing(
     assert journal.rows == expected
     assert max(sizes) > 1
     assert sizes.count(1) == len(expected)
-    assert "1 windows at a time (memory ran out with more)" in said()
+    assert "1 windows at a time, because memory ran out with more" in said()
 
 
 def test_an_error_of_the_model_ends_the_reading_threads(clips: Path, console: Console) -> None:
@@ -248,7 +248,7 @@ def _write_long(path: Path, num_hours: int) -> None:
 
 @pytest.mark.parametrize("name", ["long.wav", "long.flac", "long.mp3"])
 def test_memory_does_not_depend_on_length(tmp_path: Path, console: Console, name: str) -> None:
-    """Four hours, 920 MB as samples that the model hears, pass through less than 100 MB.
+    """Three hours more, 690 MB as samples that the model hears, take less than 100 MB more than one.
 
     `benchmarks/memory.py` does the same with a day of each.
     """
@@ -265,4 +265,5 @@ def test_memory_does_not_depend_on_length(tmp_path: Path, console: Console, name
     traversal.run(journal)
     assert 1440 <= len(journal.rows) <= 1450  # an MP3 of pieces has some frames more of each
     assert min(row[3] for row in journal.rows[:-2]) > 0.01  # all of it was heard
-    assert max(resident) - resident[0] < 100e6
+    first = len(resident) // 4
+    assert max(resident[first:]) - max(resident[:first]) < 100e6
