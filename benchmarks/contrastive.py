@@ -1,15 +1,18 @@
 """Does contrastive training help to find a sound? Before and after it, with few and with many examples.
 
-A frozen encoder hears every clip once. On held-out sites and days (or recordings), a nearest-prototype and a
-linear detector judge its features ("before") and what the trained layer makes of them ("after").
+The whole encoder learns by comparison alone, no detector beside it. On held-out sites and days (or
+recordings), a nearest-prototype and a linear detector judge the mean of its patches before and after. With
+--frozen the encoder stays as it is, and what the trained layer makes of its features is judged.
 
-Run: python benchmarks/contrastive.py MODEL DATA_DIR [contrastive.json] (DATA_DIR: the shared recordings)
+Run: python benchmarks/contrastive.py MODEL DATA_DIR [--frozen] [--targets stone-curlew rooster]
+[--positives 5 10 20 all] [--splits 12] [--output contrastive.json] (DATA_DIR: the shared recordings)
 """
 
+import argparse
+import copy
 import csv
 import io
 import json
-import sys
 import tempfile
 import warnings
 from collections import Counter
@@ -28,8 +31,8 @@ from bioacoustics.data.augment import AugmentConfig
 from bioacoustics.data.batches import DataConfig
 from bioacoustics.data.mixture import MixedWindows, Mixture, Source
 from bioacoustics.data.splits import group_of, split_groups
-from bioacoustics.data.windows import Origin
-from bioacoustics.models.audio_encoder import AudioClassifier
+from bioacoustics.data.windows import ClipWindows, Origin, Windows
+from bioacoustics.models.audio_encoder import AudioClassifier, AudioEncoder
 from bioacoustics.models.heads import ClassificationHead, HeadConfig
 from bioacoustics.models.saved import load_encoder, read_bundle
 from bioacoustics.models.writing import write_torch
@@ -41,60 +44,80 @@ from bioacoustics.training.loop import LoopConfig, TrainingConfig, train
 from bioacoustics.training.optimizer import OptimizerConfig
 from bioacoustics.workflows.pooled_features import Hearing, PooledWindows, pooled_features
 
-SEEDS = range(4)
-NUM_POSITIVES: tuple[int | None, ...] = (5, 10, 20, None)  # None: all
-NUM_UPDATES, ROWS, WINDOW_S, NUM_VIEWS = 200, 32, 3.0, 3
-OTHER_TARGETS = ("eastern_cricket_frog", "koala")
+WINDOW_S, NUM_VIEWS = 2.56, 3
+# Chosen on the pied currawong, which judges nothing.
+WHOLE = {"num_updates": 100, "rows": 16, "learning_rate": 1e-4, "momentum": 0.9}
+FROZEN = {"num_updates": 200, "rows": 32, "learning_rate": 2e-4, "momentum": 0.0}
 QUIET = Console(file=io.StringIO())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clips:
-    """Features of all clips, whether each is the target, and what it must share a side of the split with."""
+    """Clips, whether each is the target, and what it must share a side of the split with."""
 
-    features: np.ndarray  # (clips, views, dim)
+    recordings: list[Recording]
     is_target: np.ndarray
     groups: list[str]
 
 
 def main() -> None:
     """Measure, print and save."""
-    model, data_dir = Path(sys.argv[1]), Path(sys.argv[2])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--frozen", action="store_true")
+    parser.add_argument("--targets", nargs="+", default=["stone-curlew", "rooster"])
+    parser.add_argument("--positives", nargs="+", default=["5", "10", "20", "all"])
+    parser.add_argument("--splits", type=int, default=12)
+    parser.add_argument("--output", type=Path)
+    given = parser.parse_args()
     torch.set_num_threads(1)
     rows = []
     with tempfile.TemporaryDirectory() as name:
-        for target, clips in _tasks(model, data_dir, Path(name)):
-            for num_positives in NUM_POSITIVES:
-                scores = [_scores(clips, num_positives, seed, Path(name)) for seed in SEEDS]
-                print(f"{target}, k = {num_positives or 'all'}: {sum(map(bool, scores))} splits", flush=True)
-                rows += _summary(target, num_positives, [score for score in scores if score])
+        hearer = Hearer(given.model, Path(name), is_frozen=given.frozen)
+        for target in given.targets:
+            clips = _clips(target, given.data)
+            features = hearer.hear(hearer.encoder, clips)
+            for k in given.positives:
+                num_positives = None if k == "all" else int(k)
+                scores = [
+                    _scores(clips, features, num_positives, seed, hearer) for seed in range(given.splits)
+                ]
+                print(f"{target}, k = {k}: {sum(map(bool, scores))} splits", flush=True)
+                rows += _summary(target, k, [score for score in scores if score])
+                if given.output:
+                    given.output.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     print(f"{'target':22}{'k':>5} {'detector':12}{'score':7}{'before':>8}{'after':>8}  difference (95 %)")
     for row in rows:
         print(
             f"{row['target']:22}{row['k']:>5} {row['detector']:12}{row['score']:7}{row['before']:8.3f}"
             f"{row['after']:8.3f}  {row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
         )
-    if len(sys.argv) > 3:
-        Path(sys.argv[3]).write_text(json.dumps(rows, indent=1) + "\n")
 
 
-def _tasks(model: Path, data_dir: Path, folder: Path):
-    """Yield the stone-curlew among sounds of its sites, and species among all other labelled sounds."""
-    hear = _ear(model, folder)
-    positive = scan_recordings(data_dir / "positive").recordings
-    negative = scan_recordings(data_dir / "negative").recordings
-    recordings = [*positive, *negative]
-    groups = [_site_and_day(recording.relative_path) for recording in recordings]
-    is_target = np.arange(len(recordings)) < len(positive)
-    yield "stone-curlew", Clips(features=hear(recordings), is_target=is_target, groups=groups)
-    with (data_dir / "labeled" / "labels.csv").open(newline="", encoding="utf-8") as file:
-        label_of = {row["filename"]: row["labels"] for row in csv.DictReader(file)}
-    labelled = scan_recordings(data_dir / "labeled" / "audio").recordings
-    features = hear(labelled)
-    groups = [group_of(recording.relative_path) for recording in labelled]
-    for target in OTHER_TARGETS:
-        is_target = np.array([label_of.get(recording.relative_path) == target for recording in labelled])
-        yield target, Clips(features=features, is_target=is_target, groups=groups)
+def _clips(target: str, data_dir: Path) -> Clips:
+    """The stone-curlew among sounds of its sites, or a label among all other labelled sounds."""
+    if target == "stone-curlew":
+        positive = scan_recordings(data_dir / "positive").recordings
+        recordings = [*positive, *scan_recordings(data_dir / "negative").recordings]
+        groups = [_site_and_day(recording.relative_path) for recording in recordings]
+        return Clips(
+            recordings=recordings, is_target=np.arange(len(recordings)) < len(positive), groups=groups
+        )
+    label_of = _column(data_dir / "labeled" / "labels.csv", "filename", "labels")
+    group_of_clip = _column(data_dir / "clips.csv", "path", "group")
+    recordings = list(scan_recordings(data_dir / "labeled" / "audio").recordings)
+    names = [recording.relative_path for recording in recordings]
+    return Clips(
+        recordings=recordings,
+        is_target=np.array([label_of.get(name) == target for name in names]),
+        groups=[group_of_clip[f"labeled/audio/{name}"] for name in names],
+    )
+
+
+def _column(path: Path, key: str, value: str) -> dict[str, str]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return {row[key]: row[value] for row in csv.DictReader(file)}
 
 
 def _site_and_day(name: str) -> str:
@@ -103,99 +126,128 @@ def _site_and_day(name: str) -> str:
     return group[:-6] if group[-14:].isdigit() else group
 
 
-def _ear(model: Path, folder: Path):
-    encoder = load_encoder(model)
-    front_end = encoder.front_end.config
-    head = ClassificationHead(
-        HeadConfig(num_classes=1, prediction_mode="MEAN_POOLING"), encoder.embedding_dim
-    )
-    hearing = Hearing(
-        classifier=AudioClassifier(encoder, head, ("target",), multi_label=True),
-        fingerprint=read_bundle(model).header.fingerprint,
-        clip_settings={"window_s": WINDOW_S, "sample_rate_hz": front_end.sample_rate_hz},
-        augment=AugmentConfig(spec_augment_ratio=0.2),
-        num_views=NUM_VIEWS,
-        seed=1,
-    )
-    accelerator = accelerator_of("cpu", "no")
+class Hearer:
+    """What an encoder says of clips: several views where it stays as it is, else of each clip as it is."""
 
-    def hear(recordings: list[Recording]) -> np.ndarray:
-        data = DataConfig(batch_size=16, num_threads=2)
+    def __init__(self, model: Path, folder: Path, *, is_frozen: bool) -> None:
+        self.encoder, self.folder, self.is_frozen = load_encoder(model), folder, is_frozen
+        self._fingerprint, self._count = read_bundle(model).header.fingerprint, 0
+
+    def hear(self, encoder: AudioEncoder, clips: Clips) -> np.ndarray:
+        """Means of the patches (clips, views, dim); short clips are repeated, not padded."""
+        head = ClassificationHead(
+            HeadConfig(num_classes=1, prediction_mode="MEAN_POOLING"), encoder.embedding_dim
+        )
+        self._count += 1  # a changed encoder has no fingerprint
+        hearing = Hearing(
+            classifier=AudioClassifier(encoder, head, ("target",), multi_label=True),
+            fingerprint=f"{self._fingerprint} {self._count}",
+            clip_settings={"window_s": WINDOW_S, "sample_rate_hz": encoder.sample_rate_hz},
+            augment=AugmentConfig(spec_augment_ratio=0.2),
+            num_views=NUM_VIEWS if self.is_frozen else 1,
+            seed=1,
+        )
+        data, accelerator = DataConfig(batch_size=16, num_threads=2), accelerator_of("cpu", "no")
         return pooled_features(
-            hearing, recordings, folder, repeats=True, data=data, accelerator=accelerator, console=QUIET
+            hearing,
+            clips.recordings,
+            self.folder,
+            repeats=True,
+            data=data,
+            accelerator=accelerator,
+            console=QUIET,
         )
 
-    return hear
 
-
-def _scores(clips: Clips, num_positives: int | None, seed: int, folder: Path) -> dict[str, list[float]]:
+def _scores(
+    clips: Clips, features: np.ndarray, num_positives: int | None, seed: int, hearer: Hearer
+) -> dict[str, list[float]]:
     """Before and after, by detector and score, of one split and one draw of positives, {} if none is left."""
-    one_hot = np.stack([clips.is_target, ~clips.is_target], axis=1).astype(np.float32)
+    truth, plain = clips.is_target, features[:, 0]
+    one_hot = np.stack([truth, ~truth], axis=1).astype(np.float32)
     split = split_groups(clips.groups, one_hot, valid_fraction=0.4, seed=seed)
     train_rows, test_rows = np.array(split.train), np.array(split.valid)
-    positives = train_rows[clips.is_target[train_rows]]
-    if not clips.is_target[test_rows].any() or len(positives) < (num_positives or 2):
+    positives = train_rows[truth[train_rows]]
+    if not truth[test_rows].any() or len(positives) < (num_positives or 2):
         return {}
     chosen = np.random.default_rng(seed).permutation(positives)[:num_positives]
-    rows = np.concatenate([chosen, train_rows[~clips.is_target[train_rows]]])
-    represent, project = _learn(clips, rows, seed, folder)
-    plain = clips.features[:, 0]
-    scaled = StandardScaler().fit(plain[rows]).transform(plain)
+    rows = np.concatenate([chosen, train_rows[~truth[train_rows]]])
+    before = StandardScaler().fit(plain[rows]).transform(plain)
+    for_prototypes, for_line = _after(clips, features, rows, seed, hearer)
     found: dict[str, list[float]] = {}
-    truth = clips.is_target
-    for detector, before, after in (
-        ("prototype", _by_prototypes(scaled, truth, rows), _by_prototypes(project(plain), truth, rows)),
-        ("linear", _by_line(scaled, truth, rows), _by_line(represent(plain), truth, rows)),
+    for detector, values in (
+        ("prototype", (_by_prototypes(before, truth, rows), _by_prototypes(for_prototypes, truth, rows))),
+        ("linear", (_by_line(before, truth, rows), _by_line(for_line, truth, rows))),
     ):
         for name, score in (("AP", average_precision_score), ("AUROC", roc_auc_score)):
-            found[f"{detector} {name}"] = [
-                float(score(truth[test_rows], values[test_rows])) for values in (before, after)
-            ]
+            found[f"{detector} {name}"] = [float(score(truth[test_rows], v[test_rows])) for v in values]
     return found
 
 
-def _learn(clips: Clips, rows: np.ndarray, seed: int, folder: Path):
-    """Train the layer after the encoder on these clips; functions from features to what it makes of them."""
+def _after(
+    clips: Clips, features: np.ndarray, rows: np.ndarray, seed: int, hearer: Hearer
+) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors of all clips after learning from `rows`: for prototypes and for the linear detector."""
     torch.manual_seed(seed)
-    dim = clips.features.shape[2]
-    head = ClassificationHead(HeadConfig(num_classes=1, prediction_mode="MEAN_POOLING", refines=True), dim)
-    head.standardise(torch.from_numpy(clips.features[rows, 0]))
-    contrastive = Contrastive(
-        None, head, ContrastiveConfig(momentum=0.0, bank_size=len(rows), warmup_updates=NUM_UPDATES // 10)
+    encoder = copy.deepcopy(hearer.encoder)
+    head = ClassificationHead(
+        HeadConfig(num_classes=1, prediction_mode="MEAN_POOLING", refines=True), encoder.embedding_dim
     )
-    sources, groups = [], np.unique(clips.groups, return_inverse=True)[1]
-    for name, of_source in (
-        ("positive", rows[clips.is_target[rows]]),
-        ("negative", rows[~clips.is_target[rows]]),
-    ):
-        targets = clips.is_target[of_source, None].astype(np.float32)
-        windows = PooledWindows(
-            clips.features[of_source],
-            targets,
-            [name] * len(of_source),
-            window_s=WINDOW_S,
-            is_training=True,
-            seed=seed,
-        )
-        label = 0 if name == "positive" else -1
-        origins = [Origin(name, item=int(r), recording=int(groups[r]), label=label) for r in of_source]
-        sources.append(Source(windows=windows, origins=origins, ratio=1.0))
-    mixture = Mixture([len(source.windows) for source in sources], [1.0, 1.0], rows_per_update=ROWS)
-    classifier = _Headless(head)
+    if hearer.is_frozen:
+        head.standardise(torch.from_numpy(features[rows, 0]))
+    contrastive = _learn(clips, features if hearer.is_frozen else None, encoder, head, rows, seed)
+    if hearer.is_frozen:
+        with torch.inference_mode():
+            plain = torch.from_numpy(features[:, 0])
+            return contrastive.queries(plain).numpy(), head.represent(plain).numpy()
+    adapted = hearer.hear(encoder, clips)[:, 0]
+    return StandardScaler().fit(adapted[rows]).transform(adapted), adapted
+
+
+def _learn(
+    clips: Clips,
+    features: np.ndarray | None,
+    encoder: AudioEncoder,
+    head: ClassificationHead,
+    rows: np.ndarray,
+    seed: int,
+) -> Contrastive:
+    """Train by comparison on these clips: the layer after the encoder, and without `features` the encoder."""
+    settings = WHOLE if features is None else FROZEN
+    num_updates = int(settings["num_updates"])
+    contrastive = Contrastive(
+        encoder if features is None else None,
+        head,
+        ContrastiveConfig(
+            momentum=settings["momentum"], bank_size=len(rows), warmup_updates=num_updates // 10
+        ),
+    )
+    sides = {"positive": rows[clips.is_target[rows]], "negative": rows[~clips.is_target[rows]]}
+    sources = [_source(clips, features, name, chosen, encoder, seed) for name, chosen in sides.items()]
+    mixture = Mixture(
+        [len(source.windows) for source in sources], [1.0, 1.0], rows_per_update=int(settings["rows"])
+    )
+    classifier = AudioClassifier(encoder, head, ("target",), multi_label=True)
     objective = Joint(
-        JointConfig(has_cached_features=True),
-        {"positive": mixture.num_rows[0], "negative": mixture.num_rows[1]},
+        JointConfig(detector_weight=0.0, has_cached_features=features is not None),
+        dict(zip(sides, mixture.num_rows, strict=True)),
         self_supervised=None,
-        classification=Classification(classifier, ClassificationConfig(), seed=seed),
+        classification=Classification(
+            classifier, ClassificationConfig(freezes_encoder=features is not None), seed=seed
+        ),
         contrastive=contrastive,
         seed=seed,
     )
     config = TrainingConfig(
-        optimizer=OptimizerConfig(num_updates=NUM_UPDATES, learning_rate=2e-4),
-        data=DataConfig(batch_size=ROWS, num_threads=1),
-        loop=LoopConfig(seed=seed + 1, device="cpu", log_every=NUM_UPDATES),
+        optimizer=OptimizerConfig(
+            num_updates=num_updates,
+            learning_rate=settings["learning_rate"],
+            warmup_updates=num_updates // 10,
+        ),
+        data=DataConfig(batch_size=int(settings["rows"]), num_threads=2),
+        loop=LoopConfig(seed=seed + 1, device="cpu", precision="bf16", log_every=num_updates),
     )
-    with tempfile.TemporaryDirectory(dir=folder) as run:
+    with tempfile.TemporaryDirectory() as run:
         train(
             objective,
             MixedWindows(sources),
@@ -205,26 +257,40 @@ def _learn(clips: Clips, rows: np.ndarray, seed: int, folder: Path):
             mixture=mixture,
             console=QUIET,
         )
-
-    def represent(features: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return head.represent(torch.from_numpy(features)).numpy()
-
-    def project(features: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return contrastive.queries(torch.from_numpy(features)).numpy()
-
-    return represent, project
+    encoder.eval()
+    return contrastive
 
 
-class _Headless(torch.nn.Module):
-    """What `Classification` needs of a classifier whose encoder has spoken already."""
-
-    multi_label = True
-
-    def __init__(self, head: ClassificationHead) -> None:
-        super().__init__()
-        self.head = head
+def _source(
+    clips: Clips,
+    features: np.ndarray | None,
+    name: str,
+    rows: np.ndarray,
+    encoder: AudioEncoder,
+    seed: int,
+) -> Source:
+    """Positives or negatives of the training side, as sound or as features."""
+    targets = clips.is_target[rows, None].astype(np.float32)
+    windows: Windows
+    if features is None:
+        windows = ClipWindows(
+            [clips.recordings[row] for row in rows],
+            targets,
+            window_s=WINDOW_S,
+            sample_rate_hz=encoder.sample_rate_hz,
+            crop="random",
+            repeats=True,
+            seed=seed,
+        )
+    else:
+        names = [name] * len(rows)
+        windows = PooledWindows(
+            features[rows], targets, names, window_s=WINDOW_S, is_training=True, seed=seed
+        )
+    groups = np.unique(clips.groups, return_inverse=True)[1]
+    label = 0 if name == "positive" else -1
+    origins = [Origin(name, item=int(row), recording=int(groups[row]), label=label) for row in rows]
+    return Source(windows=windows, origins=origins, ratio=1.0)
 
 
 def _by_prototypes(vectors: np.ndarray, is_target: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -244,7 +310,7 @@ def _by_line(vectors: np.ndarray, is_target: np.ndarray, rows: np.ndarray) -> np
     return line.decision_function(scaler.transform(vectors))
 
 
-def _summary(target: str, num_positives: int | None, scores: list[dict[str, list[float]]]) -> list[dict]:
+def _summary(target: str, k: str, scores: list[dict[str, list[float]]]) -> list[dict]:
     """Means over the splits, and the interval of the mean difference when splits are drawn anew."""
     counts = Counter(name for score in scores for name in score)
     generator = np.random.default_rng(0)
@@ -256,7 +322,6 @@ def _summary(target: str, num_positives: int | None, scores: list[dict[str, list
         detector, score = name.split()
         means = {"before": before.mean(), "after": after.mean(), "difference": (after - before).mean()}
         values = {key: float(value) for key, value in {**means, "low": low, "high": high}.items()}
-        k = "all" if num_positives is None else str(num_positives)
         about = {"target": target, "k": k, "detector": detector, "score": score, "splits": len(before)}
         rows.append({**about, **values})
     return rows

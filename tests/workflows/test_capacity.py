@@ -23,15 +23,16 @@ from bioacoustics.workflows.capacity import (
 )
 
 
-def objective_of(**changes: int) -> MaskedLatent:
+def objective_of(**changes: float) -> MaskedLatent:
     encoder = AudioEncoder(LogMelConfig.eat(), EATEncoder(EATConfig.of_size("tiny")))
     config = MaskedLatentConfig(target_length=128, num_clones=4).model_copy(update=changes)
     return MaskedLatent(encoder, EATDecoder(DecoderConfig.of_size("tiny"), 192), config, seed=1)
 
 
-def test_the_estimate_holds_what_the_backward_pass_keeps() -> None:
+@pytest.mark.parametrize("reconstruction_weight", [0.0, 20.0])
+def test_the_estimate_holds_what_the_backward_pass_keeps(reconstruction_weight: float) -> None:
     """Counted by what autograd saves, each storage once."""
-    objective = objective_of()
+    objective = objective_of(reconstruction_weight=reconstruction_weight)
     batch = Batch(
         waveforms=torch.randn(2, 20_880),
         num_samples=torch.full((2,), 20_880),

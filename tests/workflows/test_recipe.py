@@ -30,7 +30,9 @@ def test_small_changes_what_was_not_given() -> None:
     mine = with_recipe(flags(recipe="small", target_length=512, utterance_weight=0.5))
     assert (mine.target_length, mine.utterance_weight, mine.num_clones) == (512, 0.5, 4)
     assert with_recipe(flags(recipe="small", target_length=1024)).target_length == 1024  # though the default
-    assert target_settings(small)["removes_position"]
+    settings = MaskedLatentConfig(**target_settings(small))
+    assert settings.removes_position
+    assert settings.reconstruction_weight == 20
     assert target_settings(with_recipe(flags(recipe="small", ema_decay=0.9999)))["ema_end_decay"] == 0.9999
 
 

@@ -245,6 +245,16 @@ class EATDecoder(nn.Module):
 
         `grid_tokens` are in patch order, with noise at masked places.
         """
+        predicted: Tensor = self.projection(self.features(grid_tokens, num_columns, wanted))
+        return predicted
+
+    def features(
+        self,
+        grid_tokens: Float[Tensor, "batch patches dim"],
+        num_columns: int,
+        wanted: Int[Tensor, "batch wanted"] | None = None,
+    ) -> Float[Tensor, "batch predicted width"]:
+        """What the convolutions make of the `wanted` patches, before the projection; as for `forward`."""
         batch, _, dim = grid_tokens.shape
         # The view puts channels last in memory, which is what the norm over channels wants as well.
         grid = grid_tokens.reshape(batch, num_columns, -1, dim).permute(0, 3, 1, 2)
@@ -254,8 +264,7 @@ class EATDecoder(nn.Module):
         decoded = grid.permute(0, 2, 3, 1).flatten(1, 2)
         if wanted is not None:
             decoded = decoded.gather(1, wanted[..., None].expand(-1, -1, decoded.shape[2]))
-        predicted: Tensor = self.projection(decoded)
-        return predicted
+        return decoded
 
     def _layer(
         self, convolution: nn.Module, grid: Float[Tensor, "batch _ columns bands"]

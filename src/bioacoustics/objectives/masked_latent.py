@@ -20,6 +20,7 @@ from bioacoustics.models.audio_encoder import AudioEncoder
 from bioacoustics.models.eat import EATDecoder, EATEncoder
 from bioacoustics.objectives.masks import MaskConfig, inverse_block_masks
 from bioacoustics.objectives.objective import Losses, Objective
+from bioacoustics.objectives.reconstruction import Reconstruction
 
 NOISE_TABLE_SIZE = 2**20
 NORM_EPS = 1e-5  # of the target norms; those of the encoder have their own
@@ -48,6 +49,8 @@ class MaskedLatentConfig(BaseModel, frozen=True, extra="forbid"):
             published code. Its balance with the frame loss then depends on batch size, number of processes
             and accumulation. The default mean with weight 192 has the balance of the published recipe,
             12 clips x 16 clones x weight 1, at any size.
+        reconstruction_weight: Factor of the loss of telling the pixels of hidden patches; 0, as published,
+            leaves it out. A young teacher has little to say, the sound itself something from the first.
         ema_decay: Decay of the teacher's moving average at the beginning.
         ema_end_decay: Decay from `ema_anneal_updates` on, reached in a straight line.
         ema_anneal_updates: Updates until `ema_end_decay`.
@@ -66,6 +69,7 @@ class MaskedLatentConfig(BaseModel, frozen=True, extra="forbid"):
     loss_scale: float | None = Field(None, gt=0.0)
     utterance_weight: float = Field(192.0, ge=0.0)
     sums_utterance_rows: bool = False
+    reconstruction_weight: float = Field(0.0, ge=0.0)
     ema_decay: float = Field(0.9998, ge=0.0, le=1.0)
     ema_end_decay: float = Field(0.99999, ge=0.0, le=1.0)
     ema_anneal_updates: int = Field(100_000, ge=1)
@@ -105,6 +109,9 @@ class MaskedLatent(Objective):
         self.config, self.seed = config, seed
         self.encoder = encoder
         self.decoder = decoder
+        self.reconstruction: Reconstruction | None = None
+        if config.reconstruction_weight > 0:
+            self.reconstruction = Reconstruction(decoder.config.width, student.config.patch_size)
         self.teacher = copy.deepcopy(student) if teacher is None else teacher
         # Steps of the average are far below the resolution of half precision.
         self.teacher.float().requires_grad_(requires_grad=False).eval()
@@ -127,8 +134,8 @@ class MaskedLatent(Objective):
     def forward(self, batch: Batch) -> Losses:
         """Losses of a batch with masks and noise that follow from the seed and each clip's draw id.
 
-        `weight` counts clips. Terms: `loss` = `frame_loss` + `utterance_loss`, `prediction_std` and
-        `target_std` over the masked patches (near 0: collapsed), and `masked_share`.
+        `weight` counts clips. Terms: `loss` = `frame_loss` + `utterance_loss` (+ `reconstruction_loss`),
+        `prediction_std` and `target_std` over the masked patches (near 0: collapsed), and `masked_share`.
         """
         with torch.no_grad():
             log_mel = self.encoder.log_mel(
@@ -155,10 +162,15 @@ class MaskedLatent(Objective):
         targets = self.targets(log_mel)
         cls, grid = self.encode_visible(log_mel, masks, noise)
         hidden = self._hidden(masks)
-        predictions = self._predictions(grid, hidden, self._grid(log_mel)[0])
+        predictions, pixels = self._predictions(grid, hidden, self._grid(log_mel)[0])
         with torch.autocast(log_mel.device.type, enabled=False):
             cls = cls.float().view(*masks.shape[:2], -1)
-            return self._losses(cls, predictions.float(), targets, hidden, masks.shape[-1])
+            reconstruction_loss = None
+            if self.reconstruction is not None and pixels is not None:
+                reconstruction_loss = self.reconstruction.loss(pixels.float(), log_mel, hidden)
+            return self._losses(
+                cls, predictions.float(), targets, hidden, masks.shape[-1], reconstruction_loss
+            )
 
     @torch.no_grad()
     def targets(self, log_mel: Float[Tensor, "batch frames mels"]) -> Float[Tensor, "batch patches dim"]:
@@ -203,21 +215,38 @@ class MaskedLatent(Objective):
         grid: Float[Tensor, "rows patches dim"],
         hidden: Int[Tensor, "batch clones hidden"],
         num_columns: int,
-    ) -> Float[Tensor, "batch clones hidden dim"]:
-        """What the decoder says of the hidden patches, the only ones that count.
+    ) -> tuple[Float[Tensor, "batch clones hidden dim"], Float[Tensor, "batch clones hidden pixels"] | None]:
+        """What the decoder says of the hidden patches, the only ones that count; and their pixels, if wanted.
 
         On the processor the clones of one clip go through it at a time, and again in the backward pass: its
         activations, a third of the memory of a step, never exist for all clips at once.
         """
         if grid.device.type != "cpu" or not torch.is_grad_enabled() or torch.compiler.is_compiling():
-            predictions: Tensor = self.decoder(grid, num_columns, hidden.flatten(0, 1))
-            return predictions.view(*hidden.shape, -1)
-        clips = zip(grid.view(*hidden.shape[:2], *grid.shape[1:]), hidden, strict=True)
-        decoded = [
-            checkpoint(self.decoder, clip, num_columns, wanted, use_reentrant=False, preserve_rng_state=False)
-            for clip, wanted in clips
-        ]
-        return torch.stack(decoded)
+            told = [self._told(grid, num_columns, hidden.flatten(0, 1))]
+        else:
+            clips = zip(grid.view(*hidden.shape[:2], *grid.shape[1:]), hidden, strict=True)
+            told = [
+                checkpoint(
+                    self._told, clip, num_columns, wanted, use_reentrant=False, preserve_rng_state=False
+                )
+                for clip, wanted in clips
+            ]
+        dim = self.student.config.embed_dim
+        values = torch.cat(told).view(*hidden.shape, -1)
+        return values[..., :dim], None if self.reconstruction is None else values[..., dim:]
+
+    def _told(
+        self,
+        grid: Float[Tensor, "rows patches dim"],
+        num_columns: int,
+        wanted: Int[Tensor, "rows wanted"],
+    ) -> Float[Tensor, "rows wanted values"]:
+        """Predicted features of the wanted patches, and after them their pixels, if wanted."""
+        features = self.decoder.features(grid, num_columns, wanted)
+        predictions: Tensor = self.decoder.projection(features)
+        if self.reconstruction is None:
+            return predictions
+        return torch.cat([predictions, self.reconstruction(features)], dim=-1)
 
     def mask_noise(
         self, draw_ids: Int[Tensor, " batch"], num_patches: int
@@ -273,6 +302,7 @@ class MaskedLatent(Objective):
         targets: Float[Tensor, "batch patches dim"],
         hidden: Int[Tensor, "batch clones hidden"],
         num_patches: int,
+        reconstruction_loss: Float[Tensor, ""] | None,
     ) -> Losses:
         scale = self.config.loss_scale or targets.shape[-1] ** -0.5
         places = hidden.flatten(1)[..., None].expand(-1, -1, targets.shape[-1])
@@ -290,6 +320,10 @@ class MaskedLatent(Objective):
             "target_std": _mean_std(wanted),
             "masked_share": total.new_full((), hidden.shape[-1] / num_patches),
         }
+        if reconstruction_loss is not None:
+            weighted = self.config.reconstruction_weight * reconstruction_loss
+            total = total + weighted
+            terms |= {"loss": total.detach(), "reconstruction_loss": weighted.detach()}
         return Losses(total=total, weight=total.new_full((), len(targets)), terms=terms)
 
     def _errors(

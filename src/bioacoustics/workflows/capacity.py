@@ -23,6 +23,8 @@ FLOATS_KEPT_PER_TOKEN = 12
 FLOATS_KEPT_PER_TOKEN_OF_BEATS = 16
 # The same of an attention that learns a bias, for each pair of tokens of each head; with dropout twice that.
 FLOATS_KEPT_PER_PAIR = 2
+# Pixels that are told, those that are wanted, their differences, and gradients.
+FLOATS_KEPT_PER_PIXEL = 4
 # Logits, their logarithms and gradients.
 FLOATS_KEPT_PER_LOGIT = 4
 SHARE_OF_FREE_MEMORY = 0.6
@@ -36,6 +38,8 @@ def pretraining_bytes_per_clip(objective: MaskedLatent, target_length: int) -> i
     num_visible = config.mask.num_visible(num_patches)
     # The decoder is computed again, clip by clip: of it only the input is kept.
     of_decoder_and_losses = 5 * num_patches * encoder.embed_dim
+    if config.reconstruction_weight > 0:
+        of_decoder_and_losses += FLOATS_KEPT_PER_PIXEL * num_patches * encoder.patch_size**2
     floats = config.num_clones * (_encoder_floats(encoder, num_visible) + of_decoder_and_losses)
     return floats * BYTES_PER_FLOAT
 

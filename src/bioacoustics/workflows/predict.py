@@ -12,6 +12,7 @@ from pydantic import Field, JsonValue
 from rich.console import Console
 
 from bioacoustics.audio.reading import Channel
+from bioacoustics.inference.batch_size import Compute
 from bioacoustics.inference.device import pick_device
 from bioacoustics.inference.patch_scores import PatchGrid, pack
 from bioacoustics.inference.precision import pick_precision, prepare
@@ -28,7 +29,7 @@ from bioacoustics.workflows.score_reading import open_scores
 from bioacoustics.workflows.sources import Source, channel_name
 from bioacoustics.workflows.survey import Outcome
 from bioacoustics.workflows.table_journal import Layout
-from bioacoustics.workflows.traverse import Compute, Traversal, TraverseConfig, reading_settings
+from bioacoustics.workflows.traverse import Traversal, TraverseConfig, reading_settings
 from bioacoustics.workflows.window_scores import ScoreFacts, WindowScoreRows, windows_beside
 
 DEFAULT_WINDOW_S = 10.0

@@ -21,7 +21,8 @@ class EATFlags(BaseModel, frozen=True, extra="forbid"):
     recipe: Literal["published", "small"] = Field(
         default="published",
         description="small suits less than 100 hours: other defaults for --target_length (256), --num_clones "
-        "(4), --learning_rate (1e-3), --ema_decay (0.99), --utterance_weight (0), and targets without place",
+        "(4), --learning_rate (1e-3), --ema_decay (0.99), --utterance_weight (0), targets without place, and "
+        "reconstruction of the hidden patches",
     )
     num_clones: int = Field(default=16, ge=1, description="masked copies of each window in an update")
     ema_decay: float = Field(default=0.9998, gt=0, lt=1, description="how slowly the teacher follows")

@@ -5,8 +5,8 @@ from typing import Any
 from bioacoustics.workflows.pretraining_flags import PretrainConfig
 
 SMALL_HOURS = 100.0
-# Measured in docs/benchmarks.md: many updates on short windows, a teacher that follows soon, and targets that
-# say more than the place of a patch.
+# Measured in docs/benchmarks.md: many updates on short windows, a teacher that follows soon, targets that say
+# more than the place of a patch, and the patch itself told beside what the teacher says of it.
 SMALL_FLAGS: dict[str, Any] = {
     "target_length": 256,
     "num_clones": 4,
@@ -18,6 +18,7 @@ SMALL_TARGETS: dict[str, Any] = {
     "removes_position": True,
     "ema_end_decay": 0.9995,
     "ema_anneal_updates": 2_000,
+    "reconstruction_weight": 20.0,
 }
 
 

@@ -82,8 +82,9 @@ def _of_parquet(path: Path) -> ScoreSource:
 
     def pieces() -> Iterator[Piece]:
         with pa.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(ROWS_AT_ONCE):
-                yield from _pieces(batch, facts)
+            for group in range(file.num_row_groups):  # asked for all, it would read ahead without bound
+                for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=[group]):
+                    yield from _pieces(batch, facts)
 
     return ScoreSource(str(path), facts, pieces)
 
