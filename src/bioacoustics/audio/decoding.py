@@ -157,9 +157,10 @@ class _SeekingDecoder:
 
 
 def _blocks_of(file: soundfile.SoundFile) -> Iterator[Float[np.ndarray, "_ channels"]]:
+    # One block for all: whoever takes it has copied it before the next is asked for.
+    frames = np.empty((_BLOCK_SAMPLES, file.channels), np.float32)
     can_go_on = True
     while can_go_on:
-        frames = np.empty((_BLOCK_SAMPLES, file.channels), np.float32)
         num_samples, can_go_on = fill(file, frames)
         can_go_on = can_go_on and num_samples == len(frames)
         yield frames[:num_samples]

@@ -184,11 +184,10 @@ class Traversal:
                         self.outcome.unusable.append(ending.problem)
             speed = bar.hours_per_hour
         size = self._batch_size
-        said = f"{speed:.0f} hours of audio per hour, {size.now} windows at a time"
-        said += " (memory ran out with more)" if size.has_run_out else ""
-        self._console.print(
-            f"{said}: {self.stopwatch.summary()}", markup=False, highlight=False, soft_wrap=True
-        )
+        said = f"{speed:.0f} hours of audio per hour: {self.stopwatch.summary()}"
+        if size.has_run_out:
+            said += f"; {size.now} windows at a time, because memory ran out with more"
+        self._console.print(said, markup=False, highlight=False, soft_wrap=True)
 
     def _takes(self, marks: dict[tuple[str, str], Mark]) -> list[Take]:
         """What is left to hear; what was noticed in the rest is noted as if it were heard now."""
