@@ -50,7 +50,11 @@ def test_advice_goes_to_those_who_need_it() -> None:
 
 
 def test_beside_labels_and_examples_the_hours_choose() -> None:
-    few, many = (MaskedLatentConfig(**settings_beside_others(hours)) for hours in (1.0, 200.0))
+    few, many = (MaskedLatentConfig(**settings_beside_others(hours, 64)) for hours in (1.0, 200.0))
     assert (few.removes_position, few.num_clones, few.utterance_weight) == (True, 4, 0.0)
     assert (many.removes_position, many.num_clones, many.utterance_weight) == (False, 16, 1.0)
     assert few.ema_end_decay < many.ema_end_decay
+    # Beside others the patch loss is a mean over 64 channels, alone their sum by 8: an eighth of it.
+    alone = MaskedLatentConfig(**target_settings(with_recipe(flags(recipe="small"))))
+    assert few.loss_scale == many.loss_scale == 1 / 64
+    assert few.reconstruction_weight == pytest.approx(alone.reconstruction_weight / 8)

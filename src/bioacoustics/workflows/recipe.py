@@ -37,12 +37,19 @@ def target_settings(config: PretrainConfig) -> dict[str, Any]:
     return {**settings, "ema_end_decay": max(config.ema_decay, settings["ema_end_decay"])}
 
 
-def settings_beside_others(hours: float) -> dict[str, Any]:
-    """Settings of the objective where it is one of several, by how many hours there are without labels."""
+def settings_beside_others(hours: float, embed_dim: int) -> dict[str, Any]:
+    """Settings of the objective where it is one of several, by how many hours there are without labels.
+
+    Its losses are means over channels, so that all terms of the sum are of one size: the others of the recipe
+    shrink with them.
+    """
+    loss_scale = 1 / embed_dim
     if hours >= SMALL_HOURS:
-        return {"utterance_weight": 1.0}
+        return {"loss_scale": loss_scale, "utterance_weight": 1.0}
     shared = {name: SMALL_FLAGS[name] for name in ("num_clones", "ema_decay", "utterance_weight")}
-    return {**shared, **SMALL_TARGETS}
+    smaller = loss_scale / embed_dim**-0.5
+    weight = SMALL_TARGETS["reconstruction_weight"] * smaller
+    return {**shared, **SMALL_TARGETS, "loss_scale": loss_scale, "reconstruction_weight": weight}
 
 
 def advice(config: PretrainConfig, hours: float) -> str | None:

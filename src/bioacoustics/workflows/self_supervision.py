@@ -98,10 +98,8 @@ def _masked_latent(
         decoder = EATDecoder(DecoderConfig(width=encoder.embedding_dim), encoder.embedding_dim)
     teacher = build_teacher(bundle) if bundle is not None else None
     hours = sum(recording.duration_s for recording in recordings) / 3600
-    # Its losses are means over channels, so that all terms of the sum are of one size.
-    settings = MaskedLatentConfig(
-        target_length=target_length, loss_scale=1 / encoder.embedding_dim, **settings_beside_others(hours)
-    )
+    others = settings_beside_others(hours, encoder.embedding_dim)
+    settings = MaskedLatentConfig(target_length=target_length, **others)
     return MaskedLatent(encoder, decoder, settings, seed=config.seed, teacher=teacher)
 
 
