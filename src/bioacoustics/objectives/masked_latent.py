@@ -22,6 +22,7 @@ from bioacoustics.objectives.masks import MaskConfig, inverse_block_masks
 from bioacoustics.objectives.objective import Losses, Objective
 
 NOISE_TABLE_SIZE = 2**20
+CLONES_AT_A_TIME = 4  # of the decoder on the processor: fewer are slower, more take more memory
 NORM_EPS = 1e-5  # of the target norms; those of the encoder have their own
 
 
@@ -206,18 +207,18 @@ class MaskedLatent(Objective):
     ) -> Float[Tensor, "batch clones hidden dim"]:
         """What the decoder says of the hidden patches, the only ones that count.
 
-        On the processor the clones of one clip go through it at a time, and again in the backward pass: its
-        activations, a third of the memory of a step, never exist for all clips at once.
+        On the processor some clones go through it at a time, and again in the backward pass: its activations,
+        a third of the memory of a step, never exist for all at once.
         """
+        wanted = hidden.flatten(0, 1)
         if grid.device.type != "cpu" or not torch.is_grad_enabled() or torch.compiler.is_compiling():
-            predictions: Tensor = self.decoder(grid, num_columns, hidden.flatten(0, 1))
-            return predictions.view(*hidden.shape, -1)
-        clips = zip(grid.view(*hidden.shape[:2], *grid.shape[1:]), hidden, strict=True)
-        decoded = [
-            checkpoint(self.decoder, clip, num_columns, wanted, use_reentrant=False, preserve_rng_state=False)
-            for clip, wanted in clips
-        ]
-        return torch.stack(decoded)
+            predictions: Tensor = self.decoder(grid, num_columns, wanted)
+        else:
+            parts = zip(grid.split(CLONES_AT_A_TIME), wanted.split(CLONES_AT_A_TIME), strict=True)
+            again = {"use_reentrant": False, "preserve_rng_state": False}
+            decoded = [checkpoint(self.decoder, some, num_columns, at, **again) for some, at in parts]
+            predictions = torch.cat(decoded)
+        return predictions.view(*hidden.shape, -1)
 
     def mask_noise(
         self, draw_ids: Int[Tensor, " batch"], num_patches: int
