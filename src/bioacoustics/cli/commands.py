@@ -16,6 +16,7 @@ from rich.markup import escape
 from bioacoustics import __version__
 from bioacoustics.cli.flags import command_of, explain
 from bioacoustics.cli.launch import Machine, note_on_lone_process, plan_launch, run_plan
+from bioacoustics.cli.memory import keep_freed_memory
 from bioacoustics.cli.processes import die_with_parent
 from bioacoustics.workflows.adapt import AdaptConfig, adapt
 from bioacoustics.workflows.audit import AuditConfig, audit
@@ -132,6 +133,7 @@ def main(command: str | None = None) -> None:
         command: The command that the flags are for, where they do not say it themselves.
     """
     die_with_parent()
+    keep_freed_memory()
     arguments = sys.argv[1:] if command is None else [command, *sys.argv[1:]]
     try:
         note = note_on_lone_process(arguments, os.environ)

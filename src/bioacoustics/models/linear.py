@@ -20,13 +20,13 @@ class Linear(nn.Linear):
 
     def forward(self, tokens: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width_out"]:
         """Project the last axis."""
-        if not _suits_onednn(tokens, self.weight):
+        if not suits_onednn(tokens, self.weight):
             return F.linear(tokens, self.weight, self.bias)
         rows = tokens.flatten(0, -2).contiguous()
         if torch.is_grad_enabled():
             projected: Tensor = _Product.apply(rows, self.weight, self.bias)  # type: ignore[no-untyped-call]
         else:
-            projected = _product(rows, self.weight, self.bias)
+            projected = product(rows, self.weight, self.bias)
         return projected.view(*tokens.shape[:-1], -1)
 
 
@@ -39,7 +39,7 @@ def gelu_mlp(
     again. Without gradients it is computed while the first product is still in the cache.
     """
     # They may have become 8-bit layers.
-    if not (isinstance(first, Linear) and isinstance(second, Linear) and _suits_onednn(tokens, first.weight)):
+    if not (isinstance(first, Linear) and isinstance(second, Linear) and suits_onednn(tokens, first.weight)):
         transformed: Tensor = second(F.gelu(first(tokens)))
         return transformed
     rows = tokens.flatten(0, -2).contiguous()
@@ -47,7 +47,7 @@ def gelu_mlp(
         hidden: Tensor = _Product.apply(rows, first.weight, first.bias)  # type: ignore[no-untyped-call]
         projected: Tensor = _GeluProduct.apply(hidden, second.weight, second.bias)  # type: ignore[no-untyped-call]
     else:
-        projected = _product(_product(rows, first.weight, first.bias, "gelu"), second.weight, second.bias)
+        projected = product(product(rows, first.weight, first.bias, then="gelu"), second.weight, second.bias)
     return projected.view(*tokens.shape[:-1], -1)
 
 
@@ -62,7 +62,7 @@ class _Product(torch.autograd.Function):
         bias: Float[Tensor, " width_out"] | None,
     ) -> Float[Tensor, "rows width_out"]:
         ctx.save_for_backward(rows, weight)
-        return _product(rows, weight, bias)
+        return product(rows, weight, bias)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -71,8 +71,8 @@ class _Product(torch.autograd.Function):
         rows, weight = ctx.saved_tensors
         wants_rows, wants_weight, wants_bias = ctx.needs_input_grad
         return (
-            _product(gradient, weight.t()) if wants_rows else None,
-            _product(gradient.t(), rows.t()) if wants_weight else None,
+            product(gradient, _turned(weight)) if wants_rows else None,
+            product(_turned(gradient), _turned(rows)) if wants_weight else None,
             gradient.sum(dim=0) if wants_bias else None,
         )
 
@@ -88,7 +88,7 @@ class _GeluProduct(torch.autograd.Function):
         bias: Float[Tensor, " width_out"] | None,
     ) -> Float[Tensor, "rows width_out"]:
         ctx.save_for_backward(hidden, weight)
-        return _product(F.gelu(hidden), weight, bias)
+        return product(F.gelu(hidden), weight, bias)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -98,27 +98,41 @@ class _GeluProduct(torch.autograd.Function):
         wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad
         for_hidden = None
         if wants_hidden:
-            for_hidden = torch.ops.aten.gelu_backward(_product(gradient, weight.t()), hidden)
+            for_hidden = torch.ops.aten.gelu_backward(product(gradient, _turned(weight)), hidden)
         return (
             for_hidden,
-            _product(gradient.t(), F.gelu(hidden).t()) if wants_weight else None,
+            product(_turned(gradient), _turned(F.gelu(hidden))) if wants_weight else None,
             gradient.sum(dim=0) if wants_bias else None,
         )
 
 
-def _product(
+def product(
     rows: Float[Tensor, "rows width"],
     weight: Float[Tensor, "width_out width"],
     bias: Float[Tensor, " width_out"] | None = None,
+    *,
     then: Literal["none", "gelu"] = "none",
+    plus: Float[Tensor, "rows width_out"] | None = None,
 ) -> Float[Tensor, "rows width_out"]:
-    # Rows come contiguous or transposed as a whole: only these were measured to be fast.
+    """Give rows @ weight.T + bias, then the exact GELU or the sum with `plus`, in one go, by oneDNN.
+
+    Rows and weight must lie contiguous in memory, or be the transpose of what does: others are slow.
+    """
+    if plus is not None:
+        summed: Tensor = torch.ops.mkldnn._linear_pointwise.binary(rows, plus, weight, bias, "add")
+        return summed
     # "none" after "gelu" names the exact one, without the approximation by tanh.
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, then, [], "none")
-    return product
+    multiplied: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, then, [], "none")
+    return multiplied
 
 
-def _suits_onednn(tokens: Tensor, weight: Tensor) -> bool:
+def _turned(matrix: Float[Tensor, "rows columns"]) -> Float[Tensor, "columns rows"]:
+    # Copied, because the product of two transposes takes up to a third longer than copies and product.
+    return matrix.t().contiguous()
+
+
+def suits_onednn(tokens: Tensor, weight: Tensor) -> bool:
+    """Whether oneDNN can multiply these, and is worth it."""
     return (
         HAS_ONEDNN_PRODUCT
         and tokens.device.type == "cpu"

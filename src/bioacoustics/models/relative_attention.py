@@ -3,6 +3,7 @@
 The bias is that of T5 (Raffel et al. 2020, buckets of distances), the gate that of WavLM (Chen et al. 2022).
 """
 
+import itertools
 import math
 
 import torch
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from bioacoustics.models.attention import attend
 from bioacoustics.models.linear import Linear
 
 NUM_GATE_ADDENDS = 4  # each of the gate's two numbers is a sum of so many outputs of its linear layer
@@ -88,30 +90,37 @@ class RelativeAttention(nn.Module):
             projection(source).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for projection, source in ((self.q_proj, asking), (self.k_proj, tokens), (self.v_proj, tokens))
         )
-        parts = [
-            F.scaled_dot_product_attention(
-                some,
-                keys,
-                values,
-                attn_mask=self._mask(some, some_bias, is_padding),
-                dropout_p=self.dropout if self.training else 0.0,
-            )
-            for some, some_bias in self._passes(queries, bias)
-        ]
-        mixed = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+        if bias is None or torch.is_grad_enabled():
+            mask = self._mask(queries, bias, is_padding)
+            dropout = self.dropout if self.training else 0.0
+            mixed = attend(queries, keys, values, mask, dropout=dropout)
+        else:
+            mixed = self._in_parts(queries, keys, values, bias, is_padding)
         projected: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
         return projected if bias is None else projected.flip(1)
 
-    def _passes(
-        self, queries: Float[Tensor, "batch heads queries width"], bias: Tensor | None
-    ) -> list[tuple[Tensor, Tensor | None]]:
-        """Queries with their bias, a part at a time where that saves memory."""
-        if bias is None or torch.is_grad_enabled():
-            return [(queries, bias)]
-        batch, heads, num_queries, _ = queries.shape
-        bytes_per_query = batch * heads * bias.shape[-1] * queries.element_size()
-        num_rows = min(num_queries, max(16, BYTES_PER_PASS // bytes_per_query))
-        return list(zip(*(torch.split(part, num_rows, dim=2) for part in (queries, bias)), strict=True))
+    def _in_parts(
+        self,
+        queries: Float[Tensor, "batch heads queries width"],
+        keys: Float[Tensor, "batch heads keys width"],
+        values: Float[Tensor, "batch heads keys width"],
+        bias: Float[Tensor, "rows heads queries keys"],
+        is_padding: Bool[Tensor, "batch keys"] | None,
+    ) -> Float[Tensor, "batch heads queries width"]:
+        """Some rows, or some queries of a row, at a time, so that their bias stays in the cache."""
+        batch, num_heads, num_queries, _ = queries.shape
+        num_fitting = BYTES_PER_PASS // (num_heads * bias.shape[-1] * queries.element_size())
+        some_rows, some_queries = max(1, num_fitting // num_queries), max(16, num_fitting)
+        bias = bias.expand(batch, -1, -1, -1)
+        dropout = self.dropout if self.training else 0.0
+        rows = [slice(start, start + some_rows) for start in range(0, batch, some_rows)]
+        asking = [slice(start, start + some_queries) for start in range(0, num_queries, some_queries)]
+        mixed = torch.empty_like(queries)
+        for row, some in itertools.product(rows, asking):
+            part = queries[row, :, some]
+            mask = self._mask(part, bias[row, :, some], None if is_padding is None else is_padding[row])
+            mixed[row, :, some] = attend(part, keys[row], values[row], mask, dropout=dropout)
+        return mixed
 
     def _mask(
         self,

@@ -1,9 +1,9 @@
 """The transformer block with its parts: attention, MLP and stochastic depth."""
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from bioacoustics.models.attention import attend
 from bioacoustics.models.linear import Linear, gelu_mlp
 
 
@@ -20,7 +20,7 @@ class Attention(nn.Module):
         """Every token attends to every token of its row."""
         by_head = self.qkv(tokens).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         queries, keys, values = by_head.unbind(0)
-        mixed = F.scaled_dot_product_attention(queries, keys, values)
+        mixed = attend(queries, keys, values)
         projected: Tensor = self.proj(mixed.transpose(1, 2).flatten(2))
         return projected
 

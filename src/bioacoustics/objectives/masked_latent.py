@@ -23,6 +23,7 @@ from bioacoustics.objectives.objective import Losses, Objective
 from bioacoustics.objectives.reconstruction import Reconstruction
 
 NOISE_TABLE_SIZE = 2**20
+CLONES_AT_A_TIME = 4  # of the decoder on the processor: fewer are slower, more take more memory
 NORM_EPS = 1e-5  # of the target norms; those of the encoder have their own
 
 
@@ -218,21 +219,18 @@ class MaskedLatent(Objective):
     ) -> tuple[Float[Tensor, "batch clones hidden dim"], Float[Tensor, "batch clones hidden pixels"] | None]:
         """What the decoder says of the hidden patches, the only ones that count; and their pixels, if wanted.
 
-        On the processor the clones of one clip go through it at a time, and again in the backward pass: its
-        activations, a third of the memory of a step, never exist for all clips at once.
+        On the processor some clones go through it at a time, and again in the backward pass: its activations,
+        a third of the memory of a step, never exist for all at once.
         """
+        wanted = hidden.flatten(0, 1)
         if grid.device.type != "cpu" or not torch.is_grad_enabled() or torch.compiler.is_compiling():
-            told = [self._told(grid, num_columns, hidden.flatten(0, 1))]
+            told = self._told(grid, num_columns, wanted)
         else:
-            clips = zip(grid.view(*hidden.shape[:2], *grid.shape[1:]), hidden, strict=True)
-            told = [
-                checkpoint(
-                    self._told, clip, num_columns, wanted, use_reentrant=False, preserve_rng_state=False
-                )
-                for clip, wanted in clips
-            ]
+            parts = zip(grid.split(CLONES_AT_A_TIME), wanted.split(CLONES_AT_A_TIME), strict=True)
+            again = {"use_reentrant": False, "preserve_rng_state": False}
+            told = torch.cat([checkpoint(self._told, some, num_columns, at, **again) for some, at in parts])
         dim = self.student.config.embed_dim
-        values = torch.cat(told).view(*hidden.shape, -1)
+        values = told.view(*hidden.shape, -1)
         return values[..., :dim], None if self.reconstruction is None else values[..., dim:]
 
     def _told(
