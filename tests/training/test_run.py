@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,11 +62,17 @@ def encoder(drop_path_rate: float = 0.0) -> AudioEncoder:
     return AudioEncoder(LogMelConfig.eat(), EATEncoder(config))
 
 
-def pretraining() -> MaskedLatent:
+def pretraining(**options: Any) -> MaskedLatent:
     torch.manual_seed(0)
-    config = MaskedLatentConfig(num_clones=4, target_length=64, ema_decay=0.99, ema_anneal_updates=10)
+    config = MaskedLatentConfig(
+        num_clones=4, target_length=64, ema_decay=0.99, ema_anneal_updates=10, **options
+    )
     decoder = EATDecoder(DecoderConfig(width=32, num_layers=2), 32)
     return MaskedLatent(encoder(), decoder, config, seed=3)
+
+
+def pretraining_on_little() -> MaskedLatent:
+    return pretraining(removes_position=True, utterance_weight=0.0, reconstruction_weight=20.0)
 
 
 def classification(drop_path_rate: float = 0.2, *, augments: bool = True) -> Classification:
@@ -122,7 +129,7 @@ def run(
     )
 
 
-@pytest.mark.parametrize("build", [pretraining, classification])
+@pytest.mark.parametrize("build", [pretraining, pretraining_on_little, classification])
 def test_crashed_run_ends_with_the_bits_of_the_undisturbed_one(
     tmp_path: Path, build: type[Objective]
 ) -> None:
@@ -147,7 +154,9 @@ def test_slow_updates_are_saved_by_the_clock(tmp_path: Path) -> None:
     assert "Going on after update 4 of 8" in said.getvalue()
 
 
-@pytest.mark.parametrize("build", [pretraining, lambda: classification(drop_path_rate=0.0)])
+@pytest.mark.parametrize(
+    "build", [pretraining, pretraining_on_little, lambda: classification(drop_path_rate=0.0)]
+)
 @pytest.mark.parametrize(
     "data", [DataConfig(batch_size=12, micro_batch_size=5), DataConfig(batch_size=3, update_freq=4)]
 )

@@ -81,6 +81,10 @@ def test_a_killed_run_is_judged_when_it_is_repeated(
 
     config = config_of(tmp_path / "run", sounds, small_model, language="es", target_length=48)
     pretrain(_pretrain_config(config), console)  # and then the kill, before the verdict
+    learnt = json.loads((tmp_path / "run" / "config.json").read_text())["decisive"]["objective"]
+    assert learnt["removes_position"]
+    assert learnt["reconstruction_weight"] > 0  # what suits little data, beside what has a flag
+    assert (learnt["target_length"], learnt["num_clones"]) == (48, 2)
     weights = (tmp_path / "run" / "checkpoint_last.pt").read_bytes()
     assert not (tmp_path / "run" / "verdict.json").exists()
     adapt(config, console)

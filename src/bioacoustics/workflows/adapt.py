@@ -18,17 +18,18 @@ from bioacoustics.workflows.adapt_report import AdaptStory, adapt_page
 from bioacoustics.workflows.before_after import Comparison, compare_on_labels, compare_without_labels, plain
 from bioacoustics.workflows.pretrain import PretrainConfig, pretrain
 from bioacoustics.workflows.pretraining import split_recordings
+from bioacoustics.workflows.recipe import SMALL_FLAGS
 from bioacoustics.workflows.survey import Outcome
 from bioacoustics.workflows.training_flags import TrainingFlags
 
-# Settings for little data, in one place. Against the defaults of `pretrain`: windows that short clips fill, a
-# gentle rate, a teacher that moves within a short run, a clip loss that does not drown the patch loss.
-TARGET_LENGTH = 496
+# Settings for little data: those of `pretrain --recipe small` (docs/benchmarks.md), but a gentle rate, since
+# there is something to lose.
+TARGET_LENGTH: int = SMALL_FLAGS["target_length"]
 LEARNING_RATE = 2e-4
-UTTERANCE_WEIGHT = 1.0
+UTTERANCE_WEIGHT: float = SMALL_FLAGS["utterance_weight"]
 MASK_RATIO = 0.8
-NUM_CLONES = 8
-EMA_DECAY = 0.999
+NUM_CLONES: int = SMALL_FLAGS["num_clones"]
+EMA_DECAY: float = SMALL_FLAGS["ema_decay"]
 VALIDATION_SHARE = 0.15
 PASSES, FEWEST_UPDATES, MOST_UPDATES = 40, 100, 4_000
 NUM_VALIDATIONS = 10
@@ -154,7 +155,7 @@ def _pretrain_config(config: AdaptConfig) -> PretrainConfig:
     given |= {"save_every": min(config.save_every, every), "log_every": min(config.log_every, every)}
     architecture = read_bundle(config.model_path).header.architecture
     if architecture == "eat":
-        given |= {name: getattr(config, name) for name in EAT_FLAGS}
+        given |= {"recipe": "small", **{name: getattr(config, name) for name in EAT_FLAGS}}
     return PretrainConfig(
         **given,
         model=architecture,
