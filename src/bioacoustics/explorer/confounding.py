@@ -255,8 +255,9 @@ def _warnings(answers: Sequence[Told]) -> tuple[Sentence, ...]:
         Sentence(
             f"The {what} is told better than the label ({told.skill:.2f} against {species.skill:.2f}, 0 is "
             "guessing): groups on the map may be places or devices rather than animals.",
-            f"Se reconoce mejor {names[what]} que la etiqueta ({told.skill:.2f} frente a {species.skill:.2f}; "
-            "0 es adivinar): los grupos del mapa pueden ser lugares o aparatos y no animales.",
+            f"Se reconoce mejor {names[what]} que la etiqueta ({told.skill:.2f} frente a "
+            f"{species.skill:.2f}; 0 es adivinar): los grupos del mapa pueden ser lugares o aparatos, "
+            "no animales.",
         )
         for what, told in known.items()
         if what != "labels" and told.skill > species.skill

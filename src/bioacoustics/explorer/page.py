@@ -9,21 +9,32 @@ import streamlit as st
 from bioacoustics.explorer.opening import OpeningConfig
 from bioacoustics.explorer.panels.clusters import ask_clusters, clusters
 from bioacoustics.explorer.panels.colour_and_filter import colour, filters, passing
+from bioacoustics.explorer.panels.compare import compare_models
 from bioacoustics.explorer.panels.export import export, restore_places, restore_view
 from bioacoustics.explorer.panels.header import header, selection_bar, sidebar_counts
 from bioacoustics.explorer.panels.listen import listen, similar
 from bioacoustics.explorer.panels.map_settings import map_settings
 from bioacoustics.explorer.panels.map_view import map_view
 from bioacoustics.explorer.panels.opened import Opened, opened
+from bioacoustics.explorer.panels.patterns import patterns
+from bioacoustics.explorer.panels.principal_components import principal_components
 from bioacoustics.explorer.panels.progress import progress
 from bioacoustics.explorer.panels.safety import is_local_visitor
 from bioacoustics.explorer.panels.session import Page, say
+from bioacoustics.explorer.panels.teach import teach_panel
 from bioacoustics.explorer.panels.tour import tour
 from bioacoustics.explorer.sounds import Sounds
 
 STYLE = Path(__file__).parent / "assets" / "page.css"
 # A panel is a function of the page, shown under its word `panel_NAME`.
-PANELS = {"clusters": clusters, "export": export}
+PANELS = {
+    "clusters": clusters,
+    "components": principal_components,
+    "patterns": patterns,
+    "teach": teach_panel,
+    "compare": compare_models,
+    "export": export,
+}
 
 
 def show(config: OpeningConfig) -> None:

@@ -1,5 +1,6 @@
 """Words: everything that the page says, in English and Spanish."""
 
+from bioacoustics.explorer.panel_words import PANEL_WORDS
 from bioacoustics.formats.words import Language
 
 __all__ = ["WORDS", "Language", "word"]
@@ -280,6 +281,6 @@ def word(key: str, language: Language, **values: object) -> str:
     Raises:
         KeyError: nobody wrote that sentence.
     """
-    english, spanish = WORDS[key]
+    english, spanish = WORDS.get(key) or PANEL_WORDS[key]
     text = spanish if language == "es" else english
     return text.format(**values) if values else text

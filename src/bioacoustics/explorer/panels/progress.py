@@ -5,7 +5,7 @@ import streamlit as st
 from bioacoustics.explorer.panels.session import Page, say
 
 POLL_S = 0.5
-SLOTS = ("first map", "map", "clusters", "guidance")
+SLOTS = ("first map", "map", "clusters", "guidance", "compare")
 
 
 def progress(page: Page) -> None:
