@@ -49,11 +49,15 @@ def finished(jobs: Jobs, slot: str) -> Status:
 def test_answers_are_those_of_the_functions_and_are_found_again(jobs: Jobs, vectors: Path) -> None:
     values = np.load(vectors)
     assert jobs.status("map").state == "empty"
-    assert jobs.ask("map", MapRequest(vectors=vectors, config=PCAConfig())).state == "running"
+    recordings = vectors.with_name("recordings-a.npy")
+    np.save(recordings, np.array([f"r{i % 9}" for i in range(300)]))
+    request = MapRequest(vectors=vectors, groups=recordings, config=PCAConfig())
+    assert jobs.ask("map", request).state == "running"
     done = finished(jobs, "map")
     assert done.state == "done", done.error
     assert done.result is not None
-    expected = fit_map(values, PCAConfig())
+    expected = fit_map(values, PCAConfig(), groups=[f"r{i % 9}" for i in range(300)])
+    assert np.allclose(FittedMap.load(done.result).novelty, expected.novelty, atol=0.02)
     assert np.allclose(FittedMap.load(done.result).coordinates, expected.coordinates, atol=1e-5)
     jobs.ask("other", GroupRequest(vectors=vectors, config=KMeansConfig(num_clusters=3)))
     answer = finished(jobs, "other").result
@@ -66,7 +70,7 @@ def test_answers_are_those_of_the_functions_and_are_found_again(jobs: Jobs, vect
     assert placed is not None
     assert np.allclose(read_answer(placed)["coordinates"], expected.coordinates, atol=1e-5)
     with Jobs(jobs.cache) as later:
-        assert later.ask("map", MapRequest(vectors=vectors, config=PCAConfig())).state == "done"
+        assert later.ask("map", request).state == "done"
 
 
 def test_cancel_ends_the_work_and_keeps_the_result_before_it(jobs: Jobs, vectors: Path) -> None:

@@ -87,6 +87,8 @@ def test_many_vectors_become_a_memory_map_that_is_found_again(
     again = read_collection(store.location, scratch=tmp_path / "s")
     assert np.array_equal(again.vectors, plain.vectors)
     assert plain.save_vectors(tmp_path / "s") == mapped.save_vectors(tmp_path / "s")
+    saved = np.load(plain.save_recordings(tmp_path / "s"), allow_pickle=False)
+    assert saved.tolist() == plain.windows["recording"].tolist()
 
 
 def test_labels_and_scores_belong_to_their_windows(store: Store, score_windows: Callable[..., None]) -> None:

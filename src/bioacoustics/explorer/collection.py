@@ -62,12 +62,12 @@ class Collection:
 
     def save_vectors(self, folder: Path) -> Path:
         """Write the vectors where other processes map them; nothing happens if they are there already."""
-        path = folder / f"vectors-{self.fingerprint}.npy"
-        if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            with atomic_write(path) as file:
-                np.save(file, self.vectors, allow_pickle=False)
-        return path
+        return _kept(folder / f"vectors-{self.fingerprint}.npy", self.vectors)
+
+    def save_recordings(self, folder: Path) -> Path:
+        """Write the recording of every window beside them, for novelty that is fair to new recordings."""
+        recordings = self.windows["recording"].astype(str).to_numpy().astype(str)
+        return _kept(folder / f"recordings-{self.fingerprint}.npy", recordings)
 
 
 def read_collection(
@@ -189,6 +189,14 @@ def _vectors(
 def _mapped(path: Path) -> Float[np.ndarray, "windows width"]:
     vectors: Float[np.ndarray, "windows width"] = np.load(path, mmap_mode="r", allow_pickle=False)
     return vectors
+
+
+def _kept(path: Path, array: np.ndarray) -> Path:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as file:
+            np.save(file, array, allow_pickle=False)
+    return path
 
 
 def _flat(column: pa.Array) -> np.ndarray:

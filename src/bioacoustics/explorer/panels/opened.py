@@ -24,15 +24,18 @@ class Opened:
     collection: Collection
     jobs: Jobs
     vectors: Any  # a file that the work reads
+    recordings: Any  # another, with the recording of each window
 
     def ask_map(self, config: MapConfig) -> Work:
         """The map that is wanted, or the one before it while that is computed."""
-        status = self.jobs.ask("map", MapRequest(vectors=self.vectors, config=config))
+        status = self.jobs.ask("map", MapRequest(vectors=self.vectors, groups=self.recordings, config=config))
         if status.result is not None or status.state != "running":
             return work_of(status)
         # Something to look at within a second, where nothing was there before.
         quick = PCAConfig(num_dimensions=config.num_dimensions)
-        return work_of(self.jobs.ask("first map", MapRequest(vectors=self.vectors, config=quick)))
+        return work_of(
+            self.jobs.ask("first map", MapRequest(vectors=self.vectors, groups=self.recordings, config=quick))
+        )
 
     def refresh_labels(self) -> None:
         """Take in labels that were given meanwhile."""
@@ -57,7 +60,8 @@ def _read(config: OpeningConfig) -> Opened:
     scratch.mkdir(parents=True, exist_ok=True)
     limit = None if config.embeds_first else config.max_samples
     collection = read_collection(str(config.location()), max_samples=limit, scratch=scratch)
-    return Opened(collection, Jobs(cache_folder() / "explorer" / "maps"), collection.save_vectors(scratch))
+    jobs = Jobs(cache_folder() / "explorer" / "maps")
+    return Opened(collection, jobs, collection.save_vectors(scratch), collection.save_recordings(scratch))
 
 
 @st.cache_resource(show_spinner=False, max_entries=2)
