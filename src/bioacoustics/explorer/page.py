@@ -88,15 +88,16 @@ def _show(config: OpeningConfig, store: Opened) -> None:
         sidebar_counts(page)
     restore_places(page)
     header(page)
+    with st.container():  # always there, so that what follows keeps its place
+        tour()
     left, right = st.columns([1.32, 1], gap="medium")
     with left:
         map_view(page)
         selection_bar(page)
     with right, st.container(key="listen"):
         listen(page)
-        similar(page)
+    similar(page)
     _panels(page)
-    tour()
 
 
 def _panels(page: Page) -> None:

@@ -20,7 +20,7 @@ SETTINGS: dict[str, object] = {
     "server.headless": True,
     "server.maxUploadSize": 20,
     "browser.gatherUsageStats": False,
-    "client.toolbarMode": "viewer",
+    "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
     "theme.base": "light",
     "theme.primaryColor": "#1f6f78",

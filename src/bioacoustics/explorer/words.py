@@ -237,7 +237,6 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "nothing_to_export": ("There is nothing to export yet.", "Todavía no hay nada que exportar."),
     # tour
-    "tour_title": ("A short tour", "Un breve recorrido"),
     "tour_1": (
         "**The map.** Each point is a window of a recording. Points that lie together sound alike to "
         "the model. Choose the method on the left; the map in use stays until the next is ready.",
@@ -271,7 +270,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "tour_next": ("Next", "Siguiente"),
     "tour_back": ("Back", "Atrás"),
-    "tour_end": ("Begin", "Empezar"),
+    "tour_end": ("Close", "Cerrar"),
 }
 
 

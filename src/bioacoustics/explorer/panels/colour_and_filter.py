@@ -19,7 +19,7 @@ def available(page: Page) -> list[str]:
     """By what the windows of this store can be coloured."""
     windows = page.collection.windows
     is_there = {
-        "cluster": page.clusters.result is not None,
+        "cluster": True,  # soon, if not yet
         "label": bool((windows["labels"] != "").any()),
         "predicted": bool((windows["predicted"] != "").any()),
         "site": windows["site"].nunique() > 1,
@@ -51,7 +51,9 @@ def colour(page: Page) -> Colouring:
 def colouring(page: Page, name: str) -> Colouring:
     """Colours of all windows."""
     windows = page.collection.windows
-    if name == "cluster" and page.clusters.result is not None:
+    if name == "cluster":
+        if page.clusters.result is None:
+            return by_kind([""] * page.num_windows)
         return by_kind(pd.Series(cluster_names(page)), say("others"))
     if name == "hour":
         return by_hour(windows["hour"].to_numpy(float))
