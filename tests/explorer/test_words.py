@@ -7,7 +7,9 @@ from string import Formatter
 import pytest
 
 from bioacoustics.explorer import words
+from bioacoustics.explorer.page import PANELS
 from bioacoustics.explorer.panels.export import MAX_CLIPS
+from bioacoustics.explorer.panels.hear_next import KINDS
 from bioacoustics.explorer.words import WORDS, word
 
 SOURCES = sorted(Path(words.__file__).parent.rglob("*.py"))
@@ -33,6 +35,14 @@ def test_the_page_says_nothing_that_is_not_written() -> None:
     }
     assert used <= set(WORDS)
     assert len(used) > 60
+
+
+def test_names_that_are_put_together_are_written_too() -> None:
+    panels = {f"panel_{name}" for name in PANELS}
+    views = {f"patterns_{name}" for name in ("season", "hours", "recording", "follows_what")}
+    told = {f"told_{name}" for name in ("labels", "site", "recorder", "recording", "hour", "loudness")}
+    offered = {f"next_{kind}{end}" for kind in KINDS for end in ("", "_help")}
+    assert panels | views | told | offered <= set(WORDS)
 
 
 def test_values_are_put_in() -> None:

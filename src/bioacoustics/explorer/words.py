@@ -6,6 +6,7 @@ from bioacoustics.formats.words import Language
 __all__ = ["WORDS", "Language", "word"]
 
 WORDS: dict[str, tuple[str, str]] = {
+    **PANEL_WORDS,
     "title": ("Explorer", "Explorador"),
     "summary": (
         "{windows} windows · {recordings} recordings",
@@ -280,6 +281,6 @@ def word(key: str, language: Language, **values: object) -> str:
     Raises:
         KeyError: nobody wrote that sentence.
     """
-    english, spanish = WORDS.get(key) or PANEL_WORDS[key]
+    english, spanish = WORDS[key]
     text = spanish if language == "es" else english
     return text.format(**values) if values else text
