@@ -18,6 +18,8 @@ from bioacoustics.cli.flags import command_of, explain
 from bioacoustics.cli.launch import Machine, note_on_lone_process, plan_launch, run_plan
 from bioacoustics.cli.memory import keep_freed_memory
 from bioacoustics.cli.processes import die_with_parent
+from bioacoustics.explorer.opening import OpeningConfig
+from bioacoustics.explorer.server import explore
 from bioacoustics.workflows.adapt import AdaptConfig, adapt
 from bioacoustics.workflows.audit import AuditConfig, audit
 from bioacoustics.workflows.clips import ClipsConfig, clips
@@ -79,6 +81,19 @@ def _plain(run: Callable[[Any, Console], object]) -> Callable[[Any], None]:
     return command
 
 
+def _explore(config: OpeningConfig) -> None:
+    if config.embed_only:
+        from bioacoustics.explorer.embedding import embed_sample
+
+        if embed_sample(config, console).unusable:
+            raise typer.Exit(EXIT_UNUSABLE_FILES)
+    elif code := explore(config, console):
+        raise typer.Exit(code)
+
+
+_explore.__doc__ = explore.__doc__
+
+
 def _convert(config: ConvertConfig) -> None:
     """Convert a model between our bundle and the layouts that other programs read, without loss."""
     with warnings.catch_warnings(record=True) as caught:
@@ -105,6 +120,7 @@ _register("evaluate", EvaluateConfig, _plain(evaluate))
 _register("audit", AuditConfig, _over_recordings(audit))
 _register("search", SearchConfig, _over_recordings(search))
 _register("index", IndexConfig, _plain(index))
+_register("explore", OpeningConfig, _explore)
 _register("clips", ClipsConfig, _over_recordings(clips))
 _register("import-labels", ImportLabelsConfig, _over_recordings(import_labels))
 _register("convert", ConvertConfig, _convert)

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from bioacoustics.audio.writing import atomic_write
 from bioacoustics.data.events import Event, by_recording, plain_label
 from bioacoustics.data.spreadsheets import Complaints, read_text
 from bioacoustics.formats.numbers import number_of, number_text
-from bioacoustics.models.writing import atomic_write
 
 SUFFIX = ".labels.txt"
 _SCORE = re.compile(r" \[(\d(?:\.\d+)?)\]$")  # how we write a score behind a label

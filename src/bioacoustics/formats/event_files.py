@@ -9,13 +9,13 @@ from typing import BinaryIO, Literal, Protocol
 
 import pyarrow as pa
 
+from bioacoustics.audio.writing import atomic_write
 from bioacoustics.data.deployments import Placement
 from bioacoustics.data.events import Event
 from bioacoustics.formats import audacity, kaleidoscope, raven
 from bioacoustics.formats.event_tables import SCHEMA
 from bioacoustics.formats.numbers import DECIMALS
 from bioacoustics.formats.tables import TableWriter
-from bioacoustics.models.writing import atomic_write
 
 EventFormat = Literal["csv", "parquet", "raven", "audacity", "kaleidoscope"]
 TABLE_NAME = "events"

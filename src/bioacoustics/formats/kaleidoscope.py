@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 
 from bioacoustics.audio.origins import later
 from bioacoustics.audio.recordings import Recording
+from bioacoustics.audio.writing import atomic_write
 from bioacoustics.data.events import Event, by_recording, plain_label
 from bioacoustics.data.spreadsheets import Complaints, Row, read_table
 from bioacoustics.formats.numbers import number_of, number_text
-from bioacoustics.models.writing import atomic_write
 
 COLUMNS = (
     *("INDIR", "FOLDER", "IN FILE", "CHANNEL", "OFFSET", "DURATION", "Fmin", "Fmax", "DATE", "TIME", "HOUR"),

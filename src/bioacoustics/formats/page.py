@@ -7,8 +7,8 @@ from html import escape
 from math import isnan
 from pathlib import Path
 
+from bioacoustics.audio.writing import atomic_write
 from bioacoustics.formats.words import Language, word
-from bioacoustics.models.writing import atomic_write
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
+from bioacoustics.audio.writing import atomic_write
 from bioacoustics.formats.axes import GRID as _GRID
 from bioacoustics.formats.axes import INK as _INK
 from bioacoustics.formats.axes import png_of, style
 from bioacoustics.formats.words import Language, word
-from bioacoustics.models.writing import atomic_write
 
 # Okabe & Ito's palette: told apart with every kind of colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

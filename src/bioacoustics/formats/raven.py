@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from bioacoustics.audio.recordings import Recording
+from bioacoustics.audio.writing import atomic_write
 from bioacoustics.data.events import Event, by_recording, plain_label
 from bioacoustics.data.spreadsheets import Complaints, Row, Table, read_table
 from bioacoustics.formats.numbers import number_of, number_text
-from bioacoustics.models.writing import atomic_write
 
 SUFFIX = ".selections.txt"
 COMBINED_NAME = f"all{SUFFIX}"

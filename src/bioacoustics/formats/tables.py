@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from bioacoustics.models.writing import atomic_write
+from bioacoustics.audio.writing import atomic_write
 
 Cell = str | int | float | None
 

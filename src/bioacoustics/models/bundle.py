@@ -22,6 +22,7 @@ from pydantic import BaseModel, Field, JsonValue, ValidationError, model_validat
 from torch import Tensor, nn
 
 from bioacoustics.audio.log_mel import LogMelConfig
+from bioacoustics.audio.writing import atomic_write
 from bioacoustics.models.beats import BEATsConfig
 from bioacoustics.models.codebook import Codebook, CodebookConfig, projection_to_codes
 from bioacoustics.models.eat import DecoderConfig, EATConfig, EATDecoder
@@ -30,7 +31,7 @@ from bioacoustics.models.heads import ClassificationHead, HeadConfig
 from bioacoustics.models.predictors import LabelPredictor, LabelPredictorConfig
 from bioacoustics.models.random_projection import RandomProjection, RandomProjectionConfig
 from bioacoustics.models.thresholds import Thresholds
-from bioacoustics.models.writing import atomic_write, write_torch
+from bioacoustics.models.writing import write_torch
 
 FORMAT_VERSION: Literal[1] = 1
 HEADER_KEY = "bioacoustics"

@@ -16,6 +16,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
+from bioacoustics.audio.writing import atomic_write
 from bioacoustics.models.bundle import (
     EXTRA,
     Bundle,
@@ -42,7 +43,7 @@ from bioacoustics.models.published_settings import (
     hugging_face_config,
 )
 from bioacoustics.models.unpickling import plain
-from bioacoustics.models.writing import atomic_write, write_torch
+from bioacoustics.models.writing import write_torch
 
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 # What fairseq expects in a checkpoint beside the model, as of a run that has not begun.

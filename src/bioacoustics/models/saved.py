@@ -10,6 +10,7 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor, nn
 
+from bioacoustics.audio.writing import atomic_write
 from bioacoustics.models.audio_encoder import AudioClassifier, AudioEncoder
 from bioacoustics.models.bundle import (
     HEADER_KEY,
@@ -31,7 +32,7 @@ from bioacoustics.models.published_beats import (
 )
 from bioacoustics.models.published_weights import WEIGHTS_FILE, bundle_of_fairseq, read_hugging_face
 from bioacoustics.models.unpickling import load_pickled
-from bioacoustics.models.writing import atomic_write, write_torch
+from bioacoustics.models.writing import write_torch
 
 __all__ = [
     "Bundle",

@@ -12,7 +12,7 @@ from accelerate.utils import gather_object
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from bioacoustics.models.writing import atomic_write
+from bioacoustics.audio.writing import atomic_write
 from bioacoustics.objectives.objective import Losses
 
 Row = dict[str, int | float]

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
+from bioacoustics.audio.writing import atomic_write
 from bioacoustics.data.windows import Problem
-from bioacoustics.models.writing import atomic_write
 
 _PACKAGES = (
     "bioacoustics",

@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bioacoustics.audio.writing import atomic_write
 from bioacoustics.data.batches import DataConfig
 from bioacoustics.models.audio_encoder import AudioClassifier
 from bioacoustics.models.saved import build_classifier, bundle_of_classifier, read_bundle, write_bundle
-from bioacoustics.models.writing import atomic_write
 from bioacoustics.objectives.objective import Objective
 from bioacoustics.training.metrics import accuracy, average_precisions, bootstrap_interval
 from bioacoustics.training.validation import Evaluation, Validation, evaluate

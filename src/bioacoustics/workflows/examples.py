@@ -12,8 +12,8 @@ from jaxtyping import Float
 from rich.console import Console
 
 from bioacoustics.audio.recordings import Recording
+from bioacoustics.audio.writing import atomic_write
 from bioacoustics.data.splits import Split, group_of, split_groups
-from bioacoustics.models.writing import atomic_write
 from bioacoustics.objectives.suspicion import Suspicion
 from bioacoustics.workflows.survey import BadFiles, Outcome, survey
 

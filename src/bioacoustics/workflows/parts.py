@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from bioacoustics.audio.writing import atomic_write
 from bioacoustics.inference.windows import Ending
-from bioacoustics.models.writing import atomic_write
 from bioacoustics.workflows.journal import Key, Mark
 from bioacoustics.workflows.team import Team
 

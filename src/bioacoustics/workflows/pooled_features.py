@@ -18,12 +18,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bioacoustics.audio.draws import Stream, uniform
 from bioacoustics.audio.recordings import Recording, UnreadableAudioError
+from bioacoustics.audio.writing import atomic_write
 from bioacoustics.data.augment import Augmentation, AugmentConfig
 from bioacoustics.data.batches import EVALUATION_DRAWS, Batch, DataConfig
 from bioacoustics.data.loading import EvaluationLoader
 from bioacoustics.data.windows import ClipWindows, Window
 from bioacoustics.models.audio_encoder import AudioClassifier
-from bioacoustics.models.writing import atomic_write
 from bioacoustics.workflows.pretraining import recordings_digest
 
 

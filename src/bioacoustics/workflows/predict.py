@@ -70,6 +70,9 @@ def predict(config: PredictConfig, console: Console) -> Outcome:
         if classifier.target_length
         else DEFAULT_WINDOW_S
     )
+    match bundle.header.calibration:
+        case {"window_s": float() | int() as taught_s}:  # a head that was taught on a store's windows
+            trained_s = float(taught_s) * config.time_expansion
     window_s = config.window_s or trained_s / config.time_expansion
     grid = _grid(config, classifier)
     traversal = Traversal(

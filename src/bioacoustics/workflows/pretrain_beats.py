@@ -16,6 +16,7 @@ from rich.console import Console
 
 from bioacoustics.audio.log_mel import LogMelConfig
 from bioacoustics.audio.recordings import Recording
+from bioacoustics.audio.writing import atomic_write
 from bioacoustics.data.batches import Batch, DataConfig, UpdatePlan
 from bioacoustics.data.loading import BatchLoader
 from bioacoustics.data.windows import Windows
@@ -30,7 +31,6 @@ from bioacoustics.models.saved_tokenizers import (
     bundle_of_tokenizer,
 )
 from bioacoustics.models.tokenizer import DistilledTokenizer
-from bioacoustics.models.writing import atomic_write
 from bioacoustics.objectives.masked_tokens import MaskedTokens, MaskedTokensConfig
 from bioacoustics.objectives.token_distillation import TokenDistillation, TokenDistillationConfig
 from bioacoustics.training.health import HealthConfig

@@ -14,9 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bioacoustics.audio.reading import Finding
 from bioacoustics.audio.recordings import Recording, Scan, UnreadableFile, scan_recordings
+from bioacoustics.audio.writing import atomic_write
 from bioacoustics.data.choice import choose
 from bioacoustics.data.windows import Problem
-from bioacoustics.models.writing import atomic_write
 
 EXPLANATIONS = {
     Finding.NAN: "samples that are no numbers, taken as silence",

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from bioacoustics.audio.reading import Channel
+from bioacoustics.audio.writing import atomic_write
 from bioacoustics.formats.tables import TableWriter, check_ending
-from bioacoustics.models.writing import atomic_write
 from bioacoustics.training.run_folder import environment
 from bioacoustics.workflows.journal import Chunk, Key, Mark, RunSettings, findings_text
 from bioacoustics.workflows.parts import WINDOW, Parts
