@@ -121,7 +121,7 @@ def place_on_map(page: Any, x: float, y: float) -> tuple[float, float]:
 def enclose(page: Any, corners: list[tuple[float, float]]) -> None:
     page.mouse.move(*place_on_map(page, *corners[0]))
     page.mouse.down()
-    for corner in [*corners[1:], corners[0]]:
+    for corner in corners[1:]:
         page.mouse.move(*place_on_map(page, *corner), steps=4)
     page.mouse.up()
 
@@ -214,7 +214,7 @@ def test_a_lasso_selects_what_it_encloses(page: Any) -> None:
     enclose(page, WHOLE)
     wait(page, ".map", "data-selected", str(NUM_WINDOWS))
     page.get_by_text("60 windows selected").wait_for()
-    enclose(page, [(0.01, 0.12), (0.5, 0.12), (0.5, 0.99), (0.01, 0.99)])
+    enclose(page, [(0.01, 0.12), (0.5, 0.12), (0.5, 0.99), (0.01, 0.99), (0.01, 0.12)])
     left = int(wait(page, ".map", "data-selected", lambda text: 0 < int(text) < NUM_WINDOWS))
     settle(page)
     page.keyboard.down("Shift")
@@ -286,7 +286,7 @@ def test_another_map_takes_the_place_of_the_old_one_when_it_is_ready(page: Any) 
 def test_clusters_are_found_heard_and_named(page: Any) -> None:
     settle(page)
     page.get_by_role("button", name="Clusters").or_(page.get_by_role("radio", name="Clusters")).first.click()
-    page.get_by_text("Typical").wait_for()
+    page.get_by_text("Typical", exact=True).wait_for()
     page.get_by_label("Name of the cluster").fill("tree frogs")
     page.keyboard.press("Enter")
     page.locator(".legend").get_by_text("tree frogs").wait_for()

@@ -106,6 +106,10 @@ def _table(page: Page) -> None:
     names = pd.Series(cluster_names(page)).groupby(np.asarray(found.numbers)).first()
     shown = table[[name for name in COLUMNS if name in table]].copy()
     shown["cluster"] = [names.get(number, "–") or "–" for number in table["cluster"]]
+    if not (labels != "").any():
+        shown = shown.drop(columns=["commonest_label", "label_share"])
+    for name in {"share", "label_share"} & set(shown):
+        shown[name] = shown[name].map(lambda share: "" if pd.isna(share) else f"{share:.0%}")
     st.dataframe(
         shown.rename(columns={name: say(f"column_{name}") for name in COLUMNS}),
         hide_index=True,
@@ -167,9 +171,7 @@ def _mean_spectrum(page: Page, positions: Any) -> None:
         return
     mean = np.mean(levels, axis=0)
     figure = go.Figure(
-        go.Scatter(
-            x=np.linspace(0, rate_hz / 2000, len(mean)), y=mean, line={"color": "#1f6f78"}, fill="tozeroy"
-        )
+        go.Scatter(x=np.linspace(0, rate_hz / 2000, len(mean)), y=mean, line={"color": "#1f6f78"})
     )
     figure.update_yaxes(range=[float(mean.min()) - 3, float(mean.max()) + 3], title="dB")
     figure.update_xaxes(title="kHz")

@@ -13,7 +13,7 @@ LANGUAGES = {"en": "English", "es": "Español"}
 
 def header(page: Page) -> None:
     """The line on top."""
-    left, middle, right = st.columns([5, 1.4, 0.8], vertical_alignment="center")
+    left, middle, right = st.columns([3.6, 1.9, 1.2], vertical_alignment="center")
     windows, sample = page.collection.windows, page.collection.sample
     counts = say(
         "summary", windows=_count(page.num_windows), recordings=_count(windows["recording"].nunique())

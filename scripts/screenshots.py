@@ -1,0 +1,102 @@
+"""Screenshots: make the pictures of docs/explorer.md, from a store, in a real browser.
+
+python scripts/screenshots.py STORE [--chromium /usr/bin/chromium]
+"""
+
+import argparse
+import io
+import os
+import subprocess
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from bioacoustics.explorer.opening import CACHE_VARIABLE, OpeningConfig
+from bioacoustics.explorer.server import command, free_port
+
+PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
+SIZES = {"wide": (1440, 900), "small": (1024, 768)}
+COLOURS = 128  # of a PNG: the eye sees no difference, and the repository stays small
+FLAGS = ["--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader"]
+
+
+def main() -> None:
+    """Serve the store, look at it and keep what is seen."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    parser.add_argument("--settle_s", type=float, default=60.0, help="time for the first map to be computed")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        seen = Path(folder) / "explorer" / "tour_seen"
+        seen.parent.mkdir(parents=True)
+        seen.touch()
+        browser = playwright.chromium.launch(executable_path=arguments.chromium, args=FLAGS)
+        for language in ("en", "es"):
+            port = free_port(18700)
+            config = OpeningConfig(store=arguments.store, language=language, browser=False)
+            server = subprocess.Popen(
+                command(config, port),
+                env=os.environ | {CACHE_VARIABLE: folder},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            try:
+                _wait_for(f"http://127.0.0.1:{port}/_stcore/health")
+                for name, (width, height) in SIZES.items():
+                    page = browser.new_page(viewport={"width": width, "height": height})
+                    page.set_default_timeout(120_000)
+                    page.goto(f"http://127.0.0.1:{port}")
+                    _visit(page, arguments.settle_s, f"{name}.{language}")
+                    page.close()
+            finally:
+                server.terminate()
+                server.wait()
+        browser.close()
+
+
+def _visit(page: Any, settle_s: float, name: str) -> None:
+    page.locator(".map[data-count]").wait_for()
+    until = time.monotonic() + settle_s
+    while page.locator("[data-testid=stProgress]").count() and time.monotonic() < until:
+        page.wait_for_timeout(500)
+    page.wait_for_timeout(1500)
+    spot = page.locator(".map").evaluate(
+        """root => { const m = root.pointMap, view = m.matrix(), n = m.codes.length, pad = m.overlay;
+             const [x, y] = m.screen(Math.floor(n / 3), view); return [x, y]; }"""
+    )
+    box = page.locator(".map .overlay").bounding_box()
+    page.mouse.click(box["x"] + spot[0], box["y"] + spot[1])
+    page.locator(".player[data-window]").wait_for()
+    page.wait_for_timeout(2500)
+    page.mouse.move(5, 5)
+    _keep(page.screenshot(), f"explorer-{name}.png")
+    page.locator(".st-key-panel_body").scroll_into_view_if_needed()
+    page.locator(".strip").last.locator("figure").first.wait_for()
+    page.wait_for_timeout(2000)
+    _keep(page.screenshot(), f"explorer-clusters-{name}.png")
+
+
+def _keep(content: bytes, name: str) -> None:
+    picture = Image.open(io.BytesIO(content)).convert("RGB").quantize(COLOURS)
+    picture.save(PICTURES / name, optimize=True)
+    print(PICTURES / name, (PICTURES / name).stat().st_size)
+
+
+def _wait_for(address: str) -> None:
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(address, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise SystemExit(f"nobody answers at {address}")
+
+
+if __name__ == "__main__":
+    main()
