@@ -5,6 +5,7 @@ teacher is a moving average of the student's encoder and hears whole clips.
 """
 
 import copy
+from functools import partial
 from typing import Literal
 
 import torch
@@ -226,9 +227,11 @@ class MaskedLatent(Objective):
         if grid.device.type != "cpu" or not torch.is_grad_enabled() or torch.compiler.is_compiling():
             told = self._told(grid, num_columns, wanted)
         else:
-            parts = zip(grid.split(CLONES_AT_A_TIME), wanted.split(CLONES_AT_A_TIME), strict=True)
-            again = {"use_reentrant": False, "preserve_rng_state": False}
-            told = torch.cat([checkpoint(self._told, some, num_columns, at, **again) for some, at in parts])
+            parts = zip(
+                torch.split(grid, CLONES_AT_A_TIME), torch.split(wanted, CLONES_AT_A_TIME), strict=True
+            )
+            again = partial(checkpoint, self._told, use_reentrant=False, preserve_rng_state=False)
+            told = torch.cat([again(some, num_columns, at) for some, at in parts])
         dim = self.student.config.embed_dim
         values = told.view(*hidden.shape, -1)
         return values[..., :dim], None if self.reconstruction is None else values[..., dim:]
