@@ -8,7 +8,9 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 import tomllib
+import urllib.request
 from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
@@ -159,6 +161,7 @@ class Workplace:
             "./scripts/finetune.sh": self.script,
             "torchrun": self.torchrun,
             "accelerate": self.accelerate,
+            "streamlit": self.page,
         }
 
     def lay_examples(self, clips: list[Path]) -> None:
@@ -209,8 +212,33 @@ class Workplace:
             case _:
                 pytest.fail(f"the README shows a target that this test cannot try: {words}")
 
+    def page(self, words: list[str]) -> None:
+        """Started as a reader would, looked at, and ended; a free port, as others may run beside it."""
+        with socket.socket() as probe:
+            probe.bind(("localhost", 0))
+            port = str(probe.getsockname()[1])
+        if words[0] == "streamlit":
+            places = {**PROMISED, "--checkpoint_path": PROMISED["--model_path"]}
+            words = [
+                places[flag] if word in {"DIR", "CHECKPOINT"} else word
+                for flag, word in zip(["", *words], words, strict=False)
+            ]
+            words[2:2] = ["--server.port", port, "--server.headless", "true"]
+        else:
+            words = [*words, "--port", port, "--no_browser"]
+        environment = os.environ | {"BIOACOUSTICS_CACHE": str(self.folder / "cache")}
+        process = subprocess.Popen(words, cwd=self.folder, env=environment)
+        try:
+            look_at(f"http://127.0.0.1:{port}")
+        finally:
+            process.terminate()
+            process.wait()
+
     def bioacoustics(self, words: list[str]) -> None:
         """In this process, as the command's own entry point runs it."""
+        if words[1] == "explore":
+            self.page(words)
+            return
         if words[1] == "doctor":
             assert self.exit_code(words) in {0, 1}  # 1: something is missing on this machine
             return
@@ -313,6 +341,32 @@ class Workplace:
         )
         assert any((self.folder / "review").rglob("*.wav"))
         assert (self.folder / "classifier_hf" / "config.json").exists()
+
+
+def look_at(address: str) -> None:
+    """Wait for the page, and in a browser, where there is one, for its map."""
+    until = time.monotonic() + 120
+    while True:
+        try:
+            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=2):
+                break
+        except OSError:
+            assert time.monotonic() < until, f"nobody answers at {address}"
+            time.sleep(0.2)
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        return
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader"]
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        page = browser.new_page()
+        page.set_default_timeout(120_000)
+        page.goto(address)
+        page.locator(".map[data-count]").wait_for()
+        assert int(page.locator(".map").get_attribute("data-count") or 0) > 0
+        browser.close()
 
 
 def check_shapes(names: dict[str, Any]) -> None:
