@@ -13,17 +13,21 @@ another `--also` computes only what is new.
 
 import argparse
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from learning_clips import (
     PARTS,
     Clips,
     Predictions,
     band_statistics,
+    channel_statistics,
     mean,
     padded_patches,
     patch_grid,
@@ -61,7 +65,7 @@ class Rows:
 
     def add(self, name: str, predict: Callable[[str], Predictions]) -> None:
         """Judge each part by `predict(part)`, of which only the clips of that part count."""
-        path = self._folder / f"{name.replace(' ', '_').replace(',', '')}.npy"
+        path = self._folder / f"{re.sub(r'[^a-zA-Z0-9.-]+', '_', name)}.npy"
         if not path.exists():
             self._console.print(f"computing: {name}", highlight=False)
             predictions = np.zeros(self._clips.targets.shape)
@@ -147,7 +151,7 @@ def random_like(path: Path, random: Path) -> Path:
 
 
 def add_probes(rows: Rows, clips: Clips, name: str, checkpoints: Checkpoints) -> None:
-    """Three probes with the labels of the other four folds, and the best again with half the labels."""
+    """Four probes with the labels of the other four folds, and one of them again with half the labels."""
     kept: dict[Path, list[torch.Tensor]] = {}
 
     def grids(part: str) -> list[torch.Tensor]:
@@ -166,9 +170,14 @@ def add_probes(rows: Rows, clips: Clips, name: str, checkpoints: Checkpoints) ->
         task = clips.task(part, has_half_the_labels=False)
         return _predictions(attentive_probe(patches, task, num_patches=lengths, config=ATTENTIVE))
 
+    def beside_mel(part: str) -> Predictions:
+        features = np.hstack([mel_rows(clips), pooled(grids(part), channel_statistics)])
+        return _predictions(linear_probe(features, clips.task(part, has_half_the_labels=False)))
+
     rows.add(f"{name}, linear on the mean", lambda part: linear(part, mean, half=False))
     rows.add(f"{name}, linear per band", lambda part: linear(part, band_statistics, half=False))
     rows.add(f"{name}, attentive", attentive)
+    rows.add(f"mel statistics and {name}, linear", beside_mel)
     rows.add(
         f"half the labels: {name}, linear per band", lambda part: linear(part, band_statistics, half=True)
     )
@@ -176,13 +185,18 @@ def add_probes(rows: Rows, clips: Clips, name: str, checkpoints: Checkpoints) ->
 
 def of_mel_statistics(clips: Clips, part: str, *, half: bool) -> Predictions:
     """A linear probe on what needs no training."""
+    return _predictions(linear_probe(mel_rows(clips), clips.task(part, has_half_the_labels=half)))
+
+
+@lru_cache(maxsize=1)
+def mel_rows(clips: Clips) -> Float[np.ndarray, "clips values"]:
+    """Mel statistics of every clip."""
     front_end = LogMel(LogMelConfig.eat())
     statistics = []
     for clip in range(len(clips)):
         samples = clips.samples(clip)
         statistics.append(mel_statistics(front_end.unnormalised((samples - samples.mean())[None])))
-    task = clips.task(part, has_half_the_labels=half)
-    return _predictions(linear_probe(torch.cat(statistics).numpy(), task))
+    return torch.cat(statistics).numpy()
 
 
 def fine_tuned(
@@ -228,6 +242,8 @@ def report(results: Mapping[str, ProbeResult], console: Console, work: Path, ela
         ("pre-trained, attentive", "random weights, attentive"),
         (trained, "random weights, linear per band"),
         (trained, "mel statistics, linear"),
+        ("mel statistics and pre-trained, linear", "mel statistics, linear"),
+        ("mel statistics and pre-trained, linear", "mel statistics and random weights, linear"),
         (f"{tuned} pre-trained", f"{tuned} random"),
         (f"{tuned} pre-trained", "half the labels: mel statistics, linear"),
     ]

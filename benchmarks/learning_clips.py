@@ -128,19 +128,14 @@ def mean(grid: Grid) -> Float[Tensor, " values"]:
     return grid.flatten(0, 2).mean(dim=0)
 
 
-def band_statistics(grid: Grid) -> Float[Tensor, " values"]:
-    """Mean, deviation, 95th percentile and deviation of the change in time of every channel in every band.
+def channel_statistics(grid: Grid) -> Float[Tensor, " values"]:
+    """Mean, deviation, 95th percentile and deviation of the change in time of every channel."""
+    return _statistics(grid.flatten(0, 2), _changes(grid).flatten(0, 2))
 
-    This is what `mel_statistics` takes of every mel band.
-    """
-    values = grid.flatten(0, 1)
-    changes = (torch.diff(grid, dim=1) if grid.shape[1] > 1 else torch.zeros_like(grid)).flatten(0, 1)
-    spreads = (
-        values.std(dim=0, correction=0),
-        values.quantile(0.95, dim=0),
-        changes.std(dim=0, correction=0),
-    )
-    return torch.stack([values.mean(dim=0), *spreads]).flatten()
+
+def band_statistics(grid: Grid) -> Float[Tensor, " values"]:
+    """The same of every channel in every band of patches: what `mel_statistics` takes of every mel band."""
+    return _statistics(grid.flatten(0, 1), _changes(grid).flatten(0, 1))
 
 
 def padded_patches(grids: list[Grid]) -> tuple[Float[Tensor, "clips patches dim"], Int[Tensor, " clips"]]:
@@ -154,6 +149,21 @@ def padded_patches(grids: list[Grid]) -> tuple[Float[Tensor, "clips patches dim"
 def pooled(grids: list[Grid], pool: Callable[[Grid], Tensor]) -> Float[np.ndarray, "clips values"]:
     """One vector of every clip."""
     return torch.stack([pool(grid) for grid in grids]).numpy()
+
+
+def _changes(grid: Grid) -> Grid:
+    return torch.diff(grid, dim=1) if grid.shape[1] > 1 else torch.zeros_like(grid)
+
+
+def _statistics(
+    values: Float[Tensor, "rows *shape"], changes: Float[Tensor, "steps *shape"]
+) -> Float[Tensor, " values"]:
+    spreads = (
+        values.std(dim=0, correction=0),
+        values.quantile(0.95, dim=0),
+        changes.std(dim=0, correction=0),
+    )
+    return torch.stack([values.mean(dim=0), *spreads]).flatten()
 
 
 def _column(path: Path, key: str, value: str) -> dict[str, str]:
