@@ -214,9 +214,11 @@ class MaskedLatent(Objective):
         if grid.device.type != "cpu" or not torch.is_grad_enabled() or torch.compiler.is_compiling():
             predictions: Tensor = self.decoder(grid, num_columns, wanted)
         else:
-            parts = zip(grid.split(CLONES_AT_A_TIME), wanted.split(CLONES_AT_A_TIME), strict=True)
-            again = {"use_reentrant": False, "preserve_rng_state": False}
-            decoded = [checkpoint(self.decoder, some, num_columns, at, **again) for some, at in parts]
+            parts = (torch.split(rows, CLONES_AT_A_TIME) for rows in (grid, wanted))
+            decoded = [
+                checkpoint(self.decoder, some, num_columns, at, use_reentrant=False, preserve_rng_state=False)
+                for some, at in zip(*parts, strict=True)
+            ]
             predictions = torch.cat(decoded)
         return predictions.view(*hidden.shape, -1)
 
