@@ -66,8 +66,9 @@ class Meter:
 
     def copy_rate(self) -> float:
         """GB/s of a large copy, read and written."""
-        big = torch.empty(2**28 if self.is_gpu else 2**25, device=self.device)
-        return 2 * big.nbytes / min(self.seconds(big.clone) for _ in range(5)) / 1e9
+        big = torch.ones(2**28 if self.is_gpu else 2**26, device=self.device)
+        copy = torch.ones_like(big)
+        return 2 * big.nbytes / min(self.seconds(lambda: copy.copy_(big)) for _ in range(5)) / 1e9
 
     def against_ceilings(self, what: str, compute: Compute, gflop: float) -> Row:
         """Time a computation of so many GFLOP, and say which share of each ceiling that is."""
