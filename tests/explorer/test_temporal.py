@@ -8,6 +8,7 @@ from bioacoustics.explorer.temporal import (
     activity_by_day,
     activity_by_hour,
     heat_map,
+    legible,
     mean_score,
     sun_times,
     timeline,
@@ -109,3 +110,20 @@ def test_a_recording_in_order_of_time() -> None:
     backwards = WINDOWS.iloc[::-1].reset_index(drop=True)
     assert trajectory(backwards, "a").tolist() == [7, 6, 5, 4]
     assert trajectory(WINDOWS, "nowhere").tolist() == []
+
+
+def test_single_days_among_years_can_be_seen() -> None:
+    days = [f"d{i:04d}" for i in range(1000)]
+    table = pd.DataFrame(np.nan, index=days, columns=range(24))
+    table.loc["d0003", 5], table.loc["d0998", 6] = 2.0, 4.0
+    few = legible(table, 90)
+    assert few.index.tolist() == ["d0003", "d0998"]
+    assert few.loc["d0998", 6] == 4.0
+    assert legible(table.iloc[:90], 90).shape == (90, 24)
+
+
+def test_more_days_than_rows_become_means() -> None:
+    table = pd.DataFrame({5: [1.0, 3.0, np.nan, 8.0, 2.0]}, index=list("abcde"))
+    few = legible(table.assign(**{"6": 1.0}), 3)
+    assert few.index.tolist() == ["a", "c", "e"]
+    assert few[5].tolist() == [2.0, 8.0, 2.0]

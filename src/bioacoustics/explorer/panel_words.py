@@ -69,6 +69,12 @@ PANEL_WORDS: dict[str, tuple[str, str]] = {
         "By the local clock; empty where nothing was recorded.",
         "Según el reloj local; vacío donde no se grabó nada.",
     ),
+    "days_folded": (
+        "{days} days are shown in {rows} rows: days without recordings are left out, and of more than fit "
+        "a row is the mean of several.",
+        "{days} días se muestran en {rows} filas: los días sin grabaciones se omiten y, si aún no caben, una "
+        "fila es la media de varios.",
+    ),
     "sun_drawn": ("Lines: sunrise and sunset.", "Líneas: salida y puesta del sol."),
     "sunrise": ("sunrise", "salida del sol"),
     "sunset": ("sunset", "puesta del sol"),

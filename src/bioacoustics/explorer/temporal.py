@@ -73,6 +73,22 @@ def mean_score(windows: pd.DataFrame, scores: Float[np.ndarray, " windows"]) -> 
     return _by_day(np.where(counts > 0, sums / np.maximum(counts, 1), np.nan), names)
 
 
+def legible(table: pd.DataFrame, max_days: int) -> pd.DataFrame:
+    """Of more days than can be told apart those with recordings; of more still, means of some in a row.
+
+    A row of means is named after the first of its days.
+    """
+    if len(table) <= max_days:
+        return table
+    heard = table.dropna(how="all")
+    days_a_row = -(-len(heard) // max_days)
+    if days_a_row <= 1:
+        return heard
+    groups = np.arange(len(heard)) // days_a_row
+    means = heard.groupby(groups).mean()
+    return means.set_axis(heard.index[::days_a_row])
+
+
 def sun_times(dates: Sequence[str], latitude: float, longitude: float, zone: str | float) -> pd.DataFrame:
     """Sunrise and sunset in hours of the local clock; NaN where the sun does not rise or set that day.
 

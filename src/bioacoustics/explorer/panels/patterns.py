@@ -14,6 +14,7 @@ from bioacoustics.explorer.temporal import (
     activity_by_day,
     activity_by_hour,
     heat_map,
+    legible,
     mean_score,
     sun_times,
     timeline,
@@ -24,6 +25,7 @@ from bioacoustics.explorer.temporal import (
 CHART = {"displayModeBar": False}
 MARGIN = {"l": 0, "r": 0, "t": 5, "b": 0}
 MAX_LINES = 12
+MAX_DAYS = 90  # rows of the heat map that the eye can tell apart
 LINES = ("#1f6f78", "#b5651d", "#6a4c93", "#8a9a5b", "#c1666b", "#4281a4", "#d4a017", "#5c5c5c")
 
 
@@ -69,6 +71,8 @@ def _season(page: Page, values: list[str]) -> None:
     else:
         table = heat_map(windows, values, chosen)
         unit = say("per_hour")
+    num_days = len(table)
+    table = legible(table, MAX_DAYS)
     figure = go.Figure(
         go.Heatmap(
             z=table.to_numpy(),
@@ -84,7 +88,12 @@ def _season(page: Page, values: list[str]) -> None:
     figure.update_yaxes(autorange="reversed", type="category")
     figure.update_layout(height=min(150 + 22 * len(table), 620), margin=MARGIN, showlegend=False)
     st.plotly_chart(figure, config=CHART, key="season_chart")
-    st.caption(say("season_help") + (" " + say("sun_drawn") if has_sun else ""))
+    notes = [say("season_help")]
+    if len(table) < num_days:
+        notes.append(say("days_folded", rows=len(table), days=num_days))
+    if has_sun:
+        notes.append(say("sun_drawn"))
+    st.caption(" ".join(notes))
 
 
 def _draw_sun(page: Page, figure: go.Figure, days: list[str]) -> bool:
