@@ -188,6 +188,7 @@ def test_the_arrows_go_through_time_and_space_plays(page: Any) -> None:
 
 
 def test_bats_are_played_ten_times_slower(page: Any) -> None:
+    settle(page)
     page.get_by_role("button", name="Bats").or_(page.get_by_role("radio", name="Bats")).first.click()
     wait(page, ".player", "data-duration", lambda text: abs(float(text) - 10 * WINDOW_S) < 1e-2)
     page.get_by_role("button", name="All", exact=True).or_(
@@ -197,6 +198,7 @@ def test_bats_are_played_ten_times_slower(page: Any) -> None:
 
 
 def test_similar_windows_have_players_and_lead_on(page: Any) -> None:
+    settle(page)
     cards = page.locator(".strip").first.locator("figure")
     cards.first.wait_for()
     assert cards.count() == 8

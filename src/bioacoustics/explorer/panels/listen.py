@@ -149,39 +149,48 @@ def _settings(config: SpectrogramConfig) -> None:
 
 def _take(config: SpectrogramConfig) -> None:
     st.session_state["spectrogram"] = config
-    for name in ("s_range", "s_band", "s_window", "s_colours", "s_slow", "s_context", "s_even"):
-        st.session_state.pop(name, None)
+    # The browser may still report the old controls: those that begin at this preset have names of their own.
+    st.session_state["preset_number"] = st.session_state.get("preset_number", 0) + 1
     st.rerun(scope="fragment")
 
 
 def _fine_settings(config: SpectrogramConfig) -> None:
     left, right = st.columns(2)
+    number = st.session_state.get("preset_number", 0)
     top = max(24.0, config.high_khz or 24.0, 125.0 if config.preset == "bats" else 0.0)
     band = left.slider(
-        say("band"), 0.0, top, (config.low_khz, config.high_khz or top), 0.1, key="s_band", format="%.1f kHz"
+        say("band"),
+        0.0,
+        top,
+        (config.low_khz, config.high_khz or top),
+        0.1,
+        key=f"s_band_{number}",
+        format="%.1f kHz",
     )
-    range_db = right.slider(say("range_db"), 10, 120, int(config.range_db), key="s_range", format="%d dB")
+    range_db = right.slider(
+        say("range_db"), 10, 120, int(config.range_db), key=f"s_range_{number}", format="%d dB"
+    )
     window_ms = left.select_slider(
         say("window_ms"),
         _with(WINDOWS_MS, config.window_ms),
         config.window_ms,
-        key="s_window",
+        key=f"s_window_{number}",
         help=say("window_ms_help"),
     )
     context = right.slider(
-        say("context"), 0.0, 3.0, config.context, 0.1, key="s_context", help=say("context_help")
+        say("context"), 0.0, 3.0, config.context, 0.1, key=f"s_context_{number}", help=say("context_help")
     )
     colour_map = left.selectbox(
-        say("colour_map"), COLOUR_MAPS, COLOUR_MAPS.index(config.colour_map), key="s_colours"
+        say("colour_map"), COLOUR_MAPS, COLOUR_MAPS.index(config.colour_map), key=f"s_colours_{number}"
     )
     slowdown = right.select_slider(
         say("slowdown"),
         _with(SLOWDOWNS, config.slowdown),
         config.slowdown,
-        key="s_slow",
+        key=f"s_slow_{number}",
         format_func=lambda k: f"{k:g}×",
     )
-    is_evened = left.toggle(say("evened"), config.is_evened, key="s_even", help=say("evened_help"))
+    is_evened = left.toggle(say("evened"), config.is_evened, key=f"s_even_{number}", help=say("evened_help"))
     right.toggle(say("plays_at_once"), key="plays_at_once")
     wanted = SpectrogramConfig(
         preset=config.preset,
