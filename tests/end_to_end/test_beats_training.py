@@ -1,9 +1,7 @@
 """BEATs through the real commands: killed in every stage, by two processes; the same of joint training."""
 
-import csv
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -141,27 +139,6 @@ def test_iterations_by_two_processes_equal_one(
         assert [start["num_processes"] for start in starts] == [2]
         assert_alike(one / stage, two / stage)
     assert deviation(one, two, models["plain"]) < 0.02
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory, tiny_data: SyntheticDataset) -> list[str]:
-    """The four sources as flags; two labels are the target, three what it is not."""
-    root = tmp_path_factory.mktemp("campo")
-    with tiny_data.labels_csv.open(newline="", encoding="utf-8") as file:
-        labels = {row["filename"]: row["labels"] for row in csv.DictReader(file)}
-    words = sorted(set(labels.values()))
-    for name, label in labels.items():
-        if (number := words.index(label)) < 5:
-            folder = root / ("positive" if number < 2 else "negative")
-            folder.mkdir(exist_ok=True)
-            shutil.copy(tiny_data.audio_dir / name, folder / Path(name).name)
-    paths = {
-        "--data_dir": tiny_data.unlabeled_dir,
-        "--labeled_dir": tiny_data.labels_csv.parent,
-        "--positive_dir": root / "positive",
-        "--negative_dir": root / "negative",
-    }
-    return [word for flag, path in paths.items() for word in (flag, str(path))]
 
 
 def test_joint_training_of_beats_killed_or_not_and_by_two(

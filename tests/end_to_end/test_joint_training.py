@@ -1,8 +1,6 @@
 """The documented calls of `beats/train.py`: killed and resumed, by one process and by two."""
 
-import csv
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from bioacoustics.data.synthesis import SyntheticDataset
 from bioacoustics.models.saved import load_classifier, read_bundle
 from bioacoustics.training.metrics import read_metrics
 
@@ -26,29 +23,14 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def flags(tmp_path_factory: pytest.TempPathFactory, tiny_data: SyntheticDataset) -> list[str]:
+def flags(folders: list[str]) -> list[str]:
     """The flags of the documented calls together, but for --batch_size and --output_dir."""
-    root = tmp_path_factory.mktemp("campo")
-    with tiny_data.labels_csv.open(newline="", encoding="utf-8") as file:
-        labels = {row["filename"]: row["labels"] for row in csv.DictReader(file)}
-    words = sorted(set(labels.values()))
-    for name, label in labels.items():
-        if (number := words.index(label)) < 5:
-            folder = root / ("positive" if number < 2 else "negative")
-            folder.mkdir(exist_ok=True)
-            shutil.copy(tiny_data.audio_dir / name, folder / Path(name).name)
     given = (
         "--model eat --encoder_layers 1 --encoder_embed_dim 32 --epochs 2 --checkpoint_freq 1 "
         "--segment_duration 1 --supervised_weight 0.3 --lr 1e-3 --save_every 1 --log_every 1 "
         "--num_threads 2 --validation_share 0.4"
     )
-    folders = {
-        "data_dir": tiny_data.unlabeled_dir,
-        "labeled_dir": tiny_data.labels_csv.parent,
-        "positive_dir": root / "positive",
-        "negative_dir": root / "negative",
-    }
-    return [*given.split(), *(word for name, path in folders.items() for word in (f"--{name}", str(path)))]
+    return [*given.split(), *folders]
 
 
 def environment() -> dict[str, str]:
