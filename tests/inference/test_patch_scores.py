@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from bioacoustics.audio.log_mel import LogMelConfig
-from bioacoustics.inference.patch_scores import PatchGrid, num_columns, pack, shaped, unpack
+from bioacoustics.inference.patch_scores import ABSENT, PatchGrid, num_columns, pack, shaped, unpack
 from bioacoustics.models.audio_encoder import AudioClassifier, AudioEncoder
 from bioacoustics.models.beats import BEATsConfig, BEATsEncoder
 from bioacoustics.models.eat import EATConfig, EATEncoder
@@ -62,13 +62,29 @@ def test_packed_rows_are_unpacked_again() -> None:
     rng = np.random.default_rng(0)
     probabilities = torch.from_numpy(rng.random((3, 5), dtype=np.float32))
     patches = torch.from_numpy(rng.random((3, 4, 8, 5), dtype=np.float32))
-    rows = pack(probabilities, patches, 2).numpy()
+    rows = pack(probabilities, patches, GRID).numpy()
     for row, scores, grid in zip(rows, probabilities.numpy(), patches.numpy(), strict=True):
         assert row[:5].tolist() == scores.tolist()
-        kept, flat = unpack(row, 5, GRID)
-        assert sorted(kept.tolist()) == sorted(np.argsort(scores)[-2:].tolist())
+        kept, flat = unpack(row, 5, GRID, duration_s=0.45)
+        assert kept.tolist() == np.argsort(-scores)[:2].tolist()
         for place, label in enumerate(kept):
-            assert np.array_equal(shaped(flat, GRID)[place], grid[:, :, label])
+            expected = grid[:3, :, label].astype(np.float16)  # the fourth column holds no sound
+            assert np.array_equal(shaped(flat, kept, GRID)[place], expected)
+
+
+def test_labels_that_hardly_sound_have_no_patches() -> None:
+    grid = GRID.model_copy(update={"num_kept": 3, "lowest": 0.1})
+    probabilities = torch.tensor([[0.01, 0.5, 0.1, 0.02], [0.01, 0.02, 0.03, 0.04]])
+    patches = torch.rand(2, 4, 8, 4)
+    loud, quiet = pack(probabilities, patches, grid).numpy()
+    assert len(loud) == len(quiet)
+    kept, flat = unpack(loud, 4, grid, duration_s=0.64)
+    assert kept.tolist() == [1, 2, ABSENT]
+    expected = patches[0, :, :, [1, 2]].permute(2, 0, 1).numpy().astype(np.float16)
+    assert np.array_equal(shaped(flat, kept, grid), expected)
+    kept, flat = unpack(quiet, 4, grid, duration_s=0.64)
+    assert kept.tolist() == [ABSENT] * 3
+    assert shaped(flat, kept, grid).size == 0
 
 
 @pytest.mark.parametrize(("duration_s", "expected"), [(0.01, 1), (0.16, 1), (0.161, 2), (10.0, 63)])

@@ -45,7 +45,8 @@ def test_a_store_whose_making_was_killed_is_made_whole(tmp_path: Path) -> None:
     made.drop("about")
     made.drop("labels")
     again = Store.create(tmp_path / "s.lance")
-    assert set(again.names()) == {"about", "recordings", "progress", "labels", "scores"}
+    expected = {"about", "recordings", "progress", "labels", "scores", "patch_scores"}
+    assert set(again.names()) == expected
     assert again.fact("schema_version") == SCHEMA_VERSION
 
 

@@ -10,7 +10,7 @@ from known_windows import DIM, window_rows
 
 from bioacoustics.store.database import Store
 from bioacoustics.store.migration import STEPS, migrate
-from bioacoustics.store.schema import FIXED_SCHEMAS, SCHEMA_VERSION, SCORES, windows_schema
+from bioacoustics.store.schema import FIXED_SCHEMAS, PATCH_SCORES, SCHEMA_VERSION, SCORES, windows_schema
 
 
 def test_there_is_a_step_from_every_older_version() -> None:
@@ -61,6 +61,7 @@ def test_a_store_of_version_1_is_brought_up_to_date_and_goes_on_growing(tmp_path
     old = window_rows(50)
     assert store.rows("windows", ["id", "start_s"]).equals(old.select(["id", "start_s"]))
     np.testing.assert_array_equal(vectors_of(store), vectors_in(old))
+    assert store.table("patch_scores").schema == PATCH_SCORES
     store.upsert("windows", window_rows(60))  # 50 of them heard anew
     assert store.count("windows") == 60
     assert store.count("windows", "time_source = 'name'") == 60

@@ -1,6 +1,7 @@
 """What the tests of workflows share: sounds, a model of a few thousand weights, and an attentive console."""
 
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from bioacoustics.models.eat import DecoderConfig, EATConfig, EATDecoder, EATEnc
 from bioacoustics.models.heads import ClassificationHead, HeadConfig
 from bioacoustics.models.saved import bundle_of_classifier, bundle_of_pretraining, write_bundle
 
+sys.path.insert(0, str(Path(__file__).parent))  # for `import patch_models`: pytest leaves the path alone
 SMALL = EATConfig(embed_dim=32, depth=2, num_heads=2, num_position_columns=16)
 
 

@@ -1,4 +1,4 @@
-"""One of several processes that embed together; it may be killed by itself after so many commits."""
+"""One of several processes that embed or predict together; it may kill itself after so many commits."""
 
 import io
 import json
@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bioacoustics.workflows import traverse
 from bioacoustics.workflows.embed import EmbedConfig, embed
+from bioacoustics.workflows.predict import PredictConfig, predict
 from bioacoustics.workflows.store_journal import StoreJournal
 from bioacoustics.workflows.table_journal import TableJournal
 
@@ -33,7 +34,11 @@ def main() -> None:
     settings, doomed_rank, num_commits = json.loads(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     if os.environ["RANK"] == doomed_rank:
         end_after(num_commits)
-    outcome = embed(EmbedConfig.model_validate(settings), Console(file=io.StringIO()))
+    quiet = Console(file=io.StringIO())
+    if "events" in settings:
+        outcome = predict(PredictConfig.model_validate(settings), quiet)
+    else:
+        outcome = embed(EmbedConfig.model_validate(settings), quiet)
     assert os.environ["RANK"] == "0"  # the others have ended by now
     print([file.relative_path for file in outcome.unusable], sorted(outcome.files_with_findings))
 

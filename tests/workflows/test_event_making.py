@@ -12,42 +12,24 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
+from patch_models import LABELS, model_with
 from rich.console import Console
 
-from bioacoustics.audio.log_mel import LogMelConfig
 from bioacoustics.audio.recordings import scan_recordings
 from bioacoustics.formats.audacity import read_audacity
 from bioacoustics.formats.event_tables import read_events
 from bioacoustics.formats.kaleidoscope import read_kaleidoscope
 from bioacoustics.formats.raven import read_raven
+from bioacoustics.inference import patch_scores
 from bioacoustics.inference.events import EventConfig, find_events
-from bioacoustics.models.audio_encoder import AudioClassifier, AudioEncoder
-from bioacoustics.models.eat import EATConfig, EATEncoder
-from bioacoustics.models.heads import ClassificationHead, HeadConfig
-from bioacoustics.models.saved import bundle_of_classifier, load_classifier, write_bundle
+from bioacoustics.models.saved import load_classifier
+from bioacoustics.store.database import Store
+from bioacoustics.workflows import score_reading
 from bioacoustics.workflows.events import EventsConfig, events
 from bioacoustics.workflows.predict import PredictConfig, predict
 
-SMALL = EATConfig(embed_dim=32, depth=2, num_heads=2, num_position_columns=16)
-LABELS = ("coquí", "owl", "rain")
 NAMES = ["north/SITE1_20260301_053000.wav", "south/b.wav"]
 FORMATS = "csv,parquet,raven,audacity,kaleidoscope"
-
-
-def model_with(folder: Path, mode: str) -> Path:
-    torch.manual_seed(1)
-    encoder = AudioEncoder(LogMelConfig.eat(), EATEncoder(SMALL))
-    head = ClassificationHead(HeadConfig(num_classes=3, prediction_mode=mode), 32)  # type: ignore[arg-type]
-    seconds = torch.arange(10240) / 16000
-    loud = 0.3 * torch.sin(2 * torch.pi * torch.tensor([[1800.0], [3600.0], [0.0]]) * seconds)
-    with torch.no_grad():  # without this, random features of all sounds are alike
-        some = encoder(torch.cat([loud, 0 * loud]) + 0.02 * torch.randn(6, 10240))
-        head.standardise(head.pool(some))
-    torch.nn.init.normal_(head.head.weight, std=0.4)
-    path = folder / f"{mode}.pt"
-    classifier = AudioClassifier(encoder, head, LABELS, multi_label=True, target_length=64)
-    write_bundle(bundle_of_classifier(classifier), path)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -201,19 +183,88 @@ def test_time_expansion_gives_true_times_and_frequencies(model: Path, cards: Pat
         np.testing.assert_allclose(slow[name] * factor, fast[name], rtol=1e-3, atol=1e-3)
 
 
-def test_a_head_that_hears_no_patches_and_a_store_give_the_times_of_windows(
-    tmp_path: Path, cards: Path, model: Path
-) -> None:
+def test_a_head_that_hears_no_patches_gives_the_times_of_windows(tmp_path: Path, cards: Path) -> None:
     cls = model_with(tmp_path, "CLS_TOKEN")
     predicting(cls, cards, tmp_path / "p.parquet", events="csv", open_at=0.01, close_at=None)
     predicting(cls, cards, tmp_path / "p.lance", events="csv", open_at=0.01, close_at=None)
-    table, store = (
-        pd.read_csv(tmp_path / f"p.{kind}.events" / "events.csv") for kind in ("parquet", "lance")
-    )
+    table, store = events_of(tmp_path / "p.parquet"), events_of(tmp_path / "p.lance")
     assert table["low_hz"].isna().all() and len(table)
     np.testing.assert_allclose(table["start_s"] / 0.64, (table["start_s"] / 0.64).round(), atol=1e-6)
-    columns = ["file", "start_s", "end_s", "label", "start_time", "channel", "model"]
-    pd.testing.assert_frame_equal(table[columns], store[columns])
+    pd.testing.assert_frame_equal(table[WITHOUT_SETTINGS], store[WITHOUT_SETTINGS])
+
+
+WITHOUT_SETTINGS = [
+    "file",
+    "channel",
+    "start_s",
+    "end_s",
+    "low_hz",
+    "high_hz",
+    "label",
+    "score",
+    "start_time",
+]
+
+
+def events_of(output: Path) -> pd.DataFrame:
+    return pd.read_csv(output.with_name(f"{output.name}.events") / "events.csv", dtype={"channel": str})
+
+
+@pytest.mark.parametrize(
+    "rules", [{}, {"open_at": 0.6, "close_at": None, "max_gap_s": 0.7, "min_length_s": 0.2}]
+)
+def test_a_store_gives_the_events_of_a_table(
+    tmp_path: Path, cards: Path, model: Path, rules: dict[str, object]
+) -> None:
+    """Heard once without a word of events, at other thresholds, and piece by piece."""
+    stride = {"channel": "each", "stride_s": 0.3, "edge": "shift"}
+    predicting(model, cards, tmp_path / "p.parquet", events="csv", **stride, **rules)
+    predicting(model, cards, tmp_path / "p.lance", **stride)
+    store = Store.open(tmp_path / "p.lance")
+    rules = {"open_at": 0.5, "close_at": 0.45, **rules}
+    config = EventsConfig.model_validate({"scores": tmp_path / "p.lance", "data_dir": cards, **rules})
+    events(config, Console(file=io.StringIO()))
+    table, again = events_of(tmp_path / "p.parquet"), events_of(tmp_path / "p.lance")
+    assert (table["low_hz"] < table["high_hz"]).all() and len(table) > 5
+    pd.testing.assert_frame_equal(table[WITHOUT_SETTINGS], again[WITHOUT_SETTINGS])
+    assert store.count("patch_scores") <= store.count("scores")
+
+
+def test_a_store_keeps_patches_only_where_something_stands_out(
+    tmp_path: Path, cards: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patch_scores, "LOWEST", 0.55)
+    monkeypatch.setattr(score_reading, "ROWS_AT_ONCE", 3)
+    predicting(model, cards, tmp_path / "p.lance", events="csv", open_at=0.6, close_at=0.56)
+    predicting(model, cards, tmp_path / "p.csv", events="csv", open_at=0.6, close_at=0.56)
+    store = Store.open(tmp_path / "p.lance")
+    scores = store.table("scores").to_pandas().set_index("id")["scores"]
+    kept = store.table("patch_scores").to_pandas().set_index("id")["kept"]
+    assert 0 < len(kept) < len(scores)
+    for name, of_window in scores.items():
+        labels = set(np.flatnonzero(of_window >= 0.55).tolist())
+        assert {number for number in kept.get(name, ()) if number >= 0} == labels
+    table = events_of(tmp_path / "p.csv")
+    assert len(table)
+    pd.testing.assert_frame_equal(table[WITHOUT_SETTINGS], events_of(tmp_path / "p.lance")[WITHOUT_SETTINGS])
+    # Below what is kept, an event has the times of its windows.
+    config = EventsConfig(scores=str(tmp_path / "p.lance"), data_dir=cards, open_at=0.4)
+    events(config, Console(file=io.StringIO()))
+    assert events_of(tmp_path / "p.lance")["low_hz"].isna().any()
+
+
+def test_thrown_away_scores_take_their_patches_along(tmp_path: Path, cards: Path, model: Path) -> None:
+    predicting(model, cards, tmp_path / "p.lance")
+    before = Store.open(tmp_path / "p.lance").count("patch_scores")
+    with pytest.raises(ValueError, match=r"window_s: 0\.64 there, 1.28 now"):
+        predicting(model, cards, tmp_path / "p.lance", window_s=1.28)
+    predicting(model, cards, tmp_path / "p.lance", window_s=1.28, overwrite=True)
+    store = Store.open(tmp_path / "p.lance")
+    assert 0 < store.count("patch_scores") <= store.count("scores") < before
+    rows = store.table("patch_scores").to_pandas()
+    widths = {len(row.patches) / (8 * (row.kept >= 0).sum()) for row in rows.itertuples()}
+    assert widths == {8, 2}, "windows of 1.28 s, and the rest of 5.3 s"
+    assert store.fact(f"predict {rows['model'][0]}")["grid"]["column_s"] == 0.16
 
 
 def test_a_table_without_scores_of_windows_is_refused(tmp_path: Path, cards: Path, model: Path) -> None:
@@ -231,28 +282,33 @@ from pathlib import Path
 from rich.console import Console
 from bioacoustics.workflows import traverse
 from bioacoustics.workflows.predict import PredictConfig, predict
+from bioacoustics.workflows.store_journal import StoreJournal
 from bioacoustics.workflows.table_journal import TableJournal
 traverse.ROWS_PER_COMMIT = 1
 model, data_dir, output, num_commits = sys.argv[1:]
-commit, seen = TableJournal.commit, []
-def killed(journal, chunk):
-    commit(journal, chunk)
-    seen.append(1)
-    if len(seen) == int(num_commits):
-        os.kill(os.getpid(), signal.SIGKILL)
-TableJournal.commit = killed
+seen = []
+for journal in (TableJournal, StoreJournal):
+    def killed(self, chunk, commit=journal.commit):
+        commit(self, chunk)
+        seen.append(1)
+        if len(seen) == int(num_commits):
+            os.kill(os.getpid(), signal.SIGKILL)
+    journal.commit = killed
 settings = dict(model_path=model, data_dir=data_dir, output=output, device="cpu", window_s=0.64)
 predict(PredictConfig(**settings, events="csv,raven", open_at=0.5, close_at=0.45), Console())
 """
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
-def test_a_killed_run_ends_with_the_same_events(tmp_path: Path, model: Path, cards: Path) -> None:
-    predicting(model, cards, tmp_path / "whole.csv", events="csv,raven")
-    words = [sys.executable, "-c", KILLED, str(model), str(cards), str(tmp_path / "killed.csv")]
+@pytest.mark.parametrize("suffix", [".csv", ".lance"])
+def test_a_killed_run_ends_with_the_same_events(
+    tmp_path: Path, model: Path, cards: Path, suffix: str
+) -> None:
+    whole, killed = (tmp_path / f"{name}{suffix}" for name in ("whole", "killed"))
+    predicting(model, cards, whole, events="csv,raven")
+    words = [sys.executable, "-c", KILLED, str(model), str(cards), str(killed)]
     done = subprocess.run([*words, "6"], capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert not (tmp_path / "killed.csv.events").exists()
-    predicting(model, cards, tmp_path / "killed.csv", events="csv,raven")
-    whole, killed = (pd.read_csv(tmp_path / f"{n}.csv.events" / "events.csv") for n in ("whole", "killed"))
-    pd.testing.assert_frame_equal(whole, killed, rtol=1e-3)
+    assert not (tmp_path / f"killed{suffix}.events").exists()
+    predicting(model, cards, killed, events="csv,raven")
+    pd.testing.assert_frame_equal(events_of(whole), events_of(killed), rtol=1e-3)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from patch_models import model_with
 
 from bioacoustics.store.database import Store
 from bioacoustics.workflows.survey import Outcome
@@ -20,7 +21,7 @@ from bioacoustics.workflows.team import Team
 SHARING = Path(__file__).with_name("sharing.py")
 
 
-def embedded(settings: dict[str, object], num_processes: int, doomed: str = "none 0") -> tuple[int, str]:
+def shared(settings: dict[str, object], num_processes: int, doomed: str = "none 0") -> tuple[int, str]:
     """The exit code of the first process and what it printed; the others end with it, as under torchrun."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -68,11 +69,11 @@ def test_two_processes_one_of_them_killed_leave_the_rows_of_one(
         "batch_size": 2,
     }  # fmt: skip
     alone, together = (tmp_path / f"{name}{suffix}" for name in ("alone", "together"))
-    code, said_alone = embedded({**settings, "output": str(alone)}, 1)
+    code, said_alone = shared({**settings, "output": str(alone)}, 1)
     assert code == 0
-    code, _ = embedded({**settings, "output": str(together)}, 2, doomed="1 2")
+    code, _ = shared({**settings, "output": str(together)}, 2, doomed="1 2")
     assert code != 0
-    code, said_together = embedded({**settings, "output": str(together)}, 2)
+    code, said_together = shared({**settings, "output": str(together)}, 2)
     assert code == 0
     assert said_together == said_alone
     assert "2b.flac" in said_alone
@@ -86,6 +87,47 @@ def test_two_processes_one_of_them_killed_leave_the_rows_of_one(
             assert len(theirs) == 26
             vectors = [np.stack(list(frame[values])).astype(np.float32) for frame in (ours, theirs)]
             np.testing.assert_allclose(*vectors, rtol=2e-3, atol=2e-3)
+
+
+@pytest.fixture(scope="module")
+def patch_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return model_with(tmp_path_factory.mktemp("models"), "LIN_SOFTMAX")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kills itself")
+@pytest.mark.parametrize("suffix", [".csv", ".lance"])
+def test_events_of_two_processes_one_of_them_killed_are_those_of_one(
+    tmp_path: Path, patch_model: Path, recordings: Path, suffix: str
+) -> None:
+    settings: dict[str, Any] = {
+        "model_path": str(patch_model), "data_dir": str(recordings), "window_s": 0.64, "stride_s": 0.3,
+        "device": "cpu", "batch_size": 2, "events": "csv,raven", "open_at": 0.5, "close_at": 0.45,
+    }  # fmt: skip
+    alone, together = (tmp_path / f"{name}{suffix}" for name in ("alone", "together"))
+    code, said_alone = shared({**settings, "output": str(alone)}, 1)
+    assert code == 0
+    code, _ = shared({**settings, "output": str(together)}, 2, doomed="1 2")
+    assert code != 0
+    assert not (tmp_path / f"together{suffix}.events").exists()
+    code, said_together = shared({**settings, "output": str(together)}, 2)
+    assert (code, said_together) == (0, said_alone)
+    ours, theirs = (tmp_path / f"{path.name}.events" for path in (together, alone))
+    names = sorted(path.relative_to(theirs) for path in theirs.rglob("*.*"))
+    assert len(names) > 4
+    assert names == sorted(path.relative_to(ours) for path in ours.rglob("*.*"))
+    events = pd.read_csv(theirs / "events.csv")
+    assert len(events) > 10
+    assert (events["low_hz"] < events["high_hz"]).any()
+    pd.testing.assert_frame_equal(pd.read_csv(ours / "events.csv"), events, rtol=1e-3)
+    if suffix == ".lance":
+        for name in ("scores", "patch_scores", "progress"):
+            of_two, of_one = (_frame(path, name) for path in (together, alone))
+            assert of_two["id"].tolist() == of_one["id"].tolist()
+            for values in {"scores", "patches"} & set(of_one):
+                vectors = [np.concatenate(list(f[values])).astype(np.float32) for f in (of_two, of_one)]
+                np.testing.assert_allclose(*vectors, rtol=2e-3, atol=2e-3)
+    else:
+        pd.testing.assert_frame_equal(pd.read_csv(together), pd.read_csv(alone), rtol=1e-3)
 
 
 def _frame(path: Path, name: str) -> pd.DataFrame:

@@ -60,9 +60,9 @@ class Store:
             raise FileExistsError(f"{location}: this is no store, and not empty; choose another name")
         store = cls(fspath(location), _connected(location))
         names = store.names()
-        for name, schema in FIXED_SCHEMAS.items():
+        for name in FIXED_SCHEMAS:
             if name not in names and name != "about":
-                store._connection.create_table(name, schema=schema, exist_ok=True)
+                store.make(name)
         if "about" not in names:  # the last table, so that a store that has it is complete
             version = [{"key": "schema_version", "value": str(SCHEMA_VERSION)}]
             store._connection.create_table("about", version, schema=FIXED_SCHEMAS["about"], exist_ok=True)
@@ -92,6 +92,10 @@ class Store:
         text = json.dumps(value, ensure_ascii=False)
         row = pa.Table.from_pylist([{"key": key, "value": text}], FIXED_SCHEMAS["about"])
         self.upsert("about", row, "key")
+
+    def make(self, name: str) -> None:
+        """Make an empty table of the schema; nothing happens if there is one."""
+        self._connection.create_table(name, schema=FIXED_SCHEMAS[name], exist_ok=True)
 
     def make_windows(self, dim: int) -> None:
         """Make the table of windows for embeddings of `dim` numbers; nothing happens if there is one."""

@@ -20,6 +20,10 @@ class Tables(Protocol):
         """A LanceDB table."""
         ...
 
+    def make(self, name: str) -> None:
+        """Make an empty table of the schema; nothing happens if there is one."""
+        ...
+
     def fact(self, key: str) -> Any:
         """What the store says about itself."""
         ...
@@ -37,9 +41,14 @@ def _say_how_times_are_known(store: Tables) -> None:
             table.add_columns({"time_source": "cast('' as string)"})
 
 
+def _make_room_for_patches(store: Tables) -> None:
+    """Version 2 kept scores of windows only; what was heard then has events with the times of windows."""
+    store.make("patch_scores")
+
+
 Step = Callable[[Tables], None]
 # From each older version to the next; a step must bear to be repeated after a kill.
-STEPS: Mapping[int, Step] = {1: _say_how_times_are_known}
+STEPS: Mapping[int, Step] = {1: _say_how_times_are_known, 2: _make_room_for_patches}
 
 
 def migrate(store: Tables, steps: Mapping[int, Step] = STEPS, to_version: int = SCHEMA_VERSION) -> None:

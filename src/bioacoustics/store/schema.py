@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2  # a change of these tables raises it and adds a step to migration.py
+SCHEMA_VERSION = 3  # a change of these tables raises it and adds a step to migration.py
 
 # What every row says about where its sound is; the three fingerprints tell which results may stand together.
 PLACE = (
@@ -74,6 +74,20 @@ SCORES = pa.schema(
     ]
 )
 
+# Where in a window its likeliest labels were heard, only for windows in which one stands out; the grid of the
+# patches is in `about`, with the run.
+PATCH_SCORES = pa.schema(
+    [
+        ("id", pa.string()),  # of the window, as in `scores`
+        ("recording", pa.string()),
+        ("channel", pa.string()),
+        ("start_s", pa.float64()),
+        ("model", pa.string()),
+        ("kept", pa.list_(pa.int32())),  # numbers of the labels; -1 where fewer stand out
+        ("patches", pa.list_(pa.float16())),  # label by label, column by column, from the lowest band
+    ]
+)
+
 ABOUT = pa.schema([("key", pa.string()), ("value", pa.string())])  # values are JSON
 
 
@@ -88,11 +102,13 @@ FIXED_SCHEMAS = {
     "progress": PROGRESS,
     "labels": LABELS,
     "scores": SCORES,
+    "patch_scores": PATCH_SCORES,
 }
 # Where filters look; LanceDB finds a recording among a million windows in milliseconds with them.
 INDEXED = {
     "windows": ("id", "recording", "start_utc", "second_of_day", "site"),
     "scores": ("id", "recording", "start_utc"),
+    "patch_scores": ("id", "recording"),
     "progress": ("id",),
     "recordings": ("id",),
     "labels": ("window",),

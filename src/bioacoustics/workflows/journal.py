@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, JsonValue
 
+from bioacoustics.inference.patch_scores import PatchGrid
 from bioacoustics.inference.windows import Ending, Output
 from bioacoustics.workflows.survey import Outcome
 
@@ -22,6 +23,7 @@ class RunSettings(BaseModel, frozen=True, extra="forbid"):
     front_end: dict[str, JsonValue]  # how windows are cut, read and turned into numbers
     labels: tuple[str, ...] = ()
     multi_label: bool | None = None
+    grid: PatchGrid | None = None  # of the patches that are kept with the scores
     model_path: str  # for the next reader's convenience: where the model lay
 
     @property

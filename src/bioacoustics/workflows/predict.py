@@ -54,7 +54,7 @@ def predict(config: PredictConfig, console: Console) -> Outcome:
     A file longer than the window is cut into windows. It has the mean of their probabilities where exactly
     one label holds, and the largest where several may: a call anywhere counts. Results are committed as they
     come: after a crash, the same command goes on where it was. With --events, the scores of all windows are
-    kept beside the table, and events are made of them.
+    kept beside the table, and events are made of them; a store has them in any case.
     """
     check_output(config.output)
     device = pick_device(config.device)
@@ -94,10 +94,11 @@ def predict(config: PredictConfig, console: Console) -> Outcome:
             "precision": precision,
             # A store keeps the scores of all windows; a table also depends on how they are told.
             **({} if is_store(config.output) else {"per": config.per, "threshold": config.threshold}),
-            **_event_settings(config, grid),
+            **_kept_settings(config, grid),
         },
         labels=classifier.labels,
         multi_label=classifier.multi_label,
+        grid=grid,
     )
     journal = journal_of(
         config.output,
@@ -133,10 +134,9 @@ def predict(config: PredictConfig, console: Console) -> Outcome:
 
 
 def _grid(config: PredictConfig, classifier: AudioClassifier) -> PatchGrid | None:
-    """The grid of patches that events can be narrowed by; a store has room for scores of windows only."""
-    if not config.events or is_store(config.output):
-        return None
-    return PatchGrid.of(classifier, config.time_expansion)
+    """The grid of patches that events can be narrowed by; a store is for whatever is asked of it later."""
+    is_wanted = config.events or is_store(config.output)
+    return PatchGrid.of(classifier, config.time_expansion) if is_wanted else None
 
 
 def _compute(classifier: AudioClassifier, grid: PatchGrid | None, device: torch.device) -> Compute:
@@ -145,16 +145,16 @@ def _compute(classifier: AudioClassifier, grid: PatchGrid | None, device: torch.
         if grid is None:
             probabilities: torch.Tensor = classifier(waveforms)
             return probabilities
-        return pack(*classifier.listen(waveforms), grid.num_kept)
+        return pack(*classifier.listen(waveforms), grid)
 
     return scores
 
 
-def _event_settings(config: PredictConfig, grid: PatchGrid | None) -> dict[str, JsonValue]:
+def _kept_settings(config: PredictConfig, grid: PatchGrid | None) -> dict[str, JsonValue]:
     """What is kept of each window for events; their thresholds may change without hearing anything again."""
-    if not config.events or is_store(config.output):
-        return {}
-    return {"events": f"patches of {grid.num_kept} labels" if grid else "scores of windows"}
+    if is_store(config.output):
+        return {"patches": grid.told} if grid else {}
+    return {"events": f"patches {grid.told}" if grid else "scores of windows"} if config.events else {}
 
 
 def _beside(

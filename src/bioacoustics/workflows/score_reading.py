@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 
 from bioacoustics.formats.tables import check_ending
-from bioacoustics.inference.patch_scores import WindowScores, shaped
+from bioacoustics.inference.patch_scores import ABSENT, PatchGrid, WindowScores, shaped
 from bioacoustics.store.database import Store, quoted
 from bioacoustics.workflows.output import is_store
 from bioacoustics.workflows.window_scores import FACTS_KEY, ScoreFacts, windows_beside
@@ -119,19 +120,38 @@ def _of_store(location: str, model: str | None) -> ScoreSource:
             + ("name one with --model_path" if runs else "make some with: bioacoustics predict --output ...")
         )
     fact = runs[wanted[0]]
-    facts = ScoreFacts(labels=tuple(fact["labels"]), multi_label=fact["multi_label"])
+    facts = ScoreFacts(labels=fact["labels"], multi_label=fact["multi_label"], grid=fact.get("grid"))
 
     def pieces() -> Iterator[Piece]:
-        columns = ["start_s", "end_s", "scores", *_TEXTS]
+        columns = ["id", "start_s", "end_s", "scores", *_TEXTS]
         recordings = store.rows("recordings", ["id", "file"]).to_pylist()
         for row in sorted(recordings, key=lambda one: (str(one["file"]), str(one["id"]))):
             where = f"recording = {quoted(row['id'])} AND model = {quoted(wanted[0])}"
             found = store.rows("scores", columns, where)
             found = found.sort_by([("channel", "ascending"), ("start_s", "ascending")])
-            for batch in found.combine_chunks().to_batches():
-                yield from _pieces(batch, facts)
+            for first in range(0, found.num_rows, ROWS_AT_ONCE):
+                part = found.slice(first, ROWS_AT_ONCE)
+                if facts.grid is not None:
+                    part = _with_patches(part, store, where, facts.grid)
+                for batch in part.combine_chunks().to_batches():
+                    yield from _pieces(batch, facts)
 
     return ScoreSource(location, facts, pieces)
+
+
+def _with_patches(windows: pa.Table, store: Store, where: str, grid: PatchGrid) -> pa.Table:
+    """Windows of one recording with the patches that a store keeps of some of them."""
+    first_s, last_s = (pa.compute.min_max(windows["start_s"])[end].as_py() for end in ("min", "max"))
+    near = f"{where} AND start_s >= {first_s!r} AND start_s <= {last_s!r}"
+    found = store.rows("patch_scores", ["id", "kept", "patches"], near)
+    place_of = {name: i for i, name in enumerate(found["id"].to_pylist())}
+    places = pa.array([place_of.get(name) for name in windows["id"].to_pylist()], pa.int64())
+    kept, patches = (found[name].combine_chunks().take(places) for name in ("kept", "patches"))
+    nothing = pa.scalar([ABSENT] * grid.num_kept, kept.type)
+    windows = windows.append_column("kept", pa.compute.if_else(kept.is_null(), nothing, kept))
+    return windows.append_column(
+        "patches", pa.compute.if_else(patches.is_null(), pa.scalar([], patches.type), patches)
+    )
 
 
 def _facts_of(path: Path, names: list[str]) -> ScoreFacts:
@@ -171,5 +191,8 @@ def _windows(batch: pa.RecordBatch, facts: ScoreFacts) -> WindowScores:
     if facts.grid is None:
         return WindowScores(starts_s=starts_s, ends_s=ends_s, scores=scores)
     kept = batch["kept"].flatten().to_numpy().reshape(batch.num_rows, -1)
-    patches = [shaped(row.values.to_numpy(zero_copy_only=False), facts.grid) for row in batch["patches"]]
+    patches = [
+        shaped(row.values.to_numpy(zero_copy_only=False), of_window, facts.grid)
+        for row, of_window in zip(batch["patches"], kept, strict=True)
+    ]
     return WindowScores(starts_s=starts_s, ends_s=ends_s, scores=scores, kept=kept, patches=patches)

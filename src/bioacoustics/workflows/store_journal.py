@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from bioacoustics.audio.reading import Channel
 from bioacoustics.audio.segments import SegmentConfig, index_of
+from bioacoustics.inference.patch_scores import PatchGrid, unpack
 from bioacoustics.inference.windows import Output
 from bioacoustics.store.database import Store, quoted
-from bioacoustics.store.schema import PROGRESS, RECORDINGS, SCORES, windows_schema
+from bioacoustics.store.schema import PATCH_SCORES, PROGRESS, RECORDINGS, SCORES, windows_schema
 from bioacoustics.workflows.journal import Chunk, Key, Mark, RunSettings, findings_text
 from bioacoustics.workflows.sources import Source, Sources, channel_name
 from bioacoustics.workflows.survey import Outcome
@@ -48,7 +49,8 @@ class StoreJournal:
             if self._table == "windows":
                 self.store.drop("windows")
             else:
-                self.store.delete("scores", f"model = {quoted(self._settings.model_id)}")
+                for name in ("scores", "patch_scores"):
+                    self.store.delete(name, f"model = {quoted(self._settings.model_id)}")
         elif saved is not None:
             self._settings.check(saved, self.store.location)
         if self._table == "windows":
@@ -61,7 +63,9 @@ class StoreJournal:
         now = {str(source.recording.path.resolve()): source.id for source in self._sources.values()}
         rows = self.store.rows("recordings", ["id", "path"]).to_pylist()
         stale = [row["id"] for row in rows if now.get(row["path"], row["id"]) != row["id"]]
-        for name in {"windows", "scores", "progress"} & set(self.store.names()) if stale else ():
+        for name in (
+            {"windows", "scores", "patch_scores", "progress"} & set(self.store.names()) if stale else ()
+        ):
             self.store.delete(name, f"recording IN ({', '.join(map(quoted, stale))})")
         if stale:
             self.store.delete("recordings", f"id IN ({', '.join(map(quoted, stale))})")
@@ -91,6 +95,9 @@ class StoreJournal:
         }
         self.store.upsert("recordings", self._recording_rows([self._sources[r] for r in fresh]))
         key: str | list[str] = "id" if self._table == "windows" else ["id", "model"]
+        # Patches before their scores: whoever goes on after a kill only looks at the scores.
+        if self._settings.grid is not None:
+            self.store.upsert("patch_scores", self._patch_rows(chunk.outputs, self._settings.grid), key)
         self.store.upsert(self._table, self._window_rows(chunk.outputs), key)
         for output in chunk.outputs:
             heard = self._heard.setdefault(self._key(output.take.recording, output.take.channel), set())
@@ -115,16 +122,11 @@ class StoreJournal:
         rows = []
         for output, findings in zip(outputs, findings_text(outputs), strict=True):
             source = self._sources[output.take.recording]
-            channel = channel_name(output.take.channel)
-            number = index_of(output.segment, self._segments)
             rows.append(
                 {
-                    "id": f"{source.id}-{channel}-{number:06d}",
-                    "recording": source.id,
-                    "channel": channel,
+                    **self._identity(output),
                     "findings": findings,
                     **place_columns(source, output.segment.start_s, output.segment.end_s),
-                    "model": self._settings.model_id,
                     "front_end": self._settings.front_end_id,
                 }
             )
@@ -137,7 +139,30 @@ class StoreJournal:
             rows = [{**row, **self._answer(o.values)} for row, o in zip(rows, outputs, strict=True)]
         return pa.Table.from_pylist(rows, schema)
 
-    def _answer(self, scores: np.ndarray) -> dict[str, object]:
+    def _identity(self, output: Output) -> dict[str, Any]:
+        """Which window a row is about, and which model heard it."""
+        source, channel = self._sources[output.take.recording], channel_name(output.take.channel)
+        number = index_of(output.segment, self._segments)
+        return {
+            "id": f"{source.id}-{channel}-{number:06d}",
+            "recording": source.id,
+            "channel": channel,
+            "start_s": output.segment.start_s,
+            "model": self._settings.model_id,
+        }
+
+    def _patch_rows(self, outputs: Sequence[Output], grid: PatchGrid) -> pa.Table:
+        """The patches of the windows in which some label stands out."""
+        rows = []
+        for output in outputs:
+            duration_s = min(output.segment.end_s, output.take.recording.duration_s) - output.segment.start_s
+            kept, patches = unpack(output.values, len(self._settings.labels), grid, duration_s)
+            if patches.size:
+                rows.append({**self._identity(output), "kept": kept, "patches": patches})
+        return pa.Table.from_pylist(rows, PATCH_SCORES)
+
+    def _answer(self, values: np.ndarray) -> dict[str, object]:
+        scores = values[: len(self._settings.labels)]
         best = int(scores.argmax())
         return {
             "predicted": self._settings.labels[best],

@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, Field
 
 from bioacoustics.audio.reading import Channel
-from bioacoustics.inference.patch_scores import PatchGrid, num_columns, shaped, unpack
+from bioacoustics.inference.patch_scores import PatchGrid, unpack
 from bioacoustics.workflows.embed import WINDOW_COLUMNS, window_columns
 from bioacoustics.workflows.journal import RunSettings
 from bioacoustics.workflows.parts import leading_values
@@ -53,9 +52,8 @@ class WindowScoreRows:
                 for row, start_s, end_s in zip(
                     piece["values"], piece["start_s"].to_pylist(), piece["end_s"].to_pylist(), strict=True
                 ):
-                    of_window, flat = unpack(row.values.to_numpy(), num_classes, grid)
-                    heard = shaped(flat, grid)[:, : num_columns(end_s - start_s, grid)]
-                    kept.append(of_window.astype(np.int32))
-                    patches.append(heard.astype(np.float16).ravel())
+                    of_window, heard = unpack(row.values.to_numpy(), num_classes, grid, end_s - start_s)
+                    kept.append(of_window)
+                    patches.append(heard)
                 columns |= {"kept": kept, "patches": patches}
             yield columns
