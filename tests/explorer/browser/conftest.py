@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]  # visitor.py, small_store.py
+sys.path.insert(0, str(Path(__file__).parent))  # for visitor.py
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for small_store.py
 from small_store import KINDS, make_store
 from visitor import CHROMIUM, FLAGS, Served, Visitor, serve
 
@@ -46,6 +47,8 @@ def season(tmp_path_factory: pytest.TempPathFactory) -> Path:
     schema = table.schema
     column = pa.FixedSizeListArray.from_arrays(vectors.astype(np.float16).ravel(), vectors.shape[1])
     table = table.set_column(schema.get_field_index("vector"), schema.field("vector"), column)
+    model = pa.array(["another"] * len(table), schema.field("model").type)
+    table = table.set_column(schema.get_field_index("model"), schema.field("model"), model)
     turned.upsert("windows", table.cast(schema))
     return folder
 

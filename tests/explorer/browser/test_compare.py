@@ -38,6 +38,4 @@ def test_a_lasso_on_the_other_map_selects_on_this_one(visitor: Visitor) -> None:
 
 def test_points_are_named_by_what_is_chosen(visitor: Visitor) -> None:
     visitor.choose("prediction", "Named by")
-    visitor.until(
-        lambda: visitor.charts("[...new Set(t[0].text)].sort().join()") == ["bird,frog,rain"] * 2
-    )
+    visitor.until(lambda: visitor.charts("[...new Set(t[0].text)].sort().join()") == ["bird,frog,rain"] * 2)

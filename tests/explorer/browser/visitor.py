@@ -1,4 +1,4 @@
-"""A visitor: what a person does on the page with the mouse and the keyboard, and what the browser hears meanwhile."""
+"""A visitor: what a person does on the page with mouse and keyboard, and what the browser hears meanwhile."""
 
 import os
 import re
@@ -95,9 +95,7 @@ class Visitor:
         self.page.set_default_timeout(PATIENCE_S * 1000)
         self.page.on("console", lambda said: said.type == "error" and self.complaints.append(said.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on(
-            "request", lambda asked: is_strange(asked.url) and self.strangers.append(asked.url)
-        )
+        self.page.on("request", lambda asked: is_strange(asked.url) and self.strangers.append(asked.url))
 
     def visit(self, **view: Any) -> None:
         """Open the page with a view, and wait for its map."""
@@ -211,7 +209,8 @@ class Visitor:
         return charts.evaluate_all(
             f"""all => {{
               const list = v => Array.isArray(v) || ArrayBuffer.isView(v) ? Array.from(v, list) : v;
-              return all.map(c => {{ const t = c._fullData, layout = c._fullLayout; return list({code}); }}); }}"""
+              return all.map(c => {{
+                const t = c._fullData, layout = c._fullLayout; return list({code}); }}); }}"""
         )
 
     def cells(self, at: int = 0) -> list[list[str]]:
