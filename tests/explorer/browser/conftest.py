@@ -20,9 +20,9 @@ from bioacoustics.store.database import Store
 from bioacoustics.store.schema import SCORES
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """One for all files."""
+    """One for each file: there can only be one at a time, and other files start their own."""
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed: apt-get install chromium")
     from playwright.sync_api import sync_playwright
@@ -33,7 +33,7 @@ def browser() -> Iterator[Any]:
         found.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def season(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """60 windows of six recordings with scores of a classifier, and the same of another model; only read."""
     folder = tmp_path_factory.mktemp("temporada de campo")  # a space, as real folders have
@@ -67,7 +67,7 @@ def add_scores(store: Store) -> None:
     store.upsert("scores", pa.Table.from_pylist(rows, SCORES), ["id", "model"])
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def served(season: Path) -> Iterator[Served]:
     """The season on the page, with the other model beside it."""
     config = OpeningConfig(

@@ -35,6 +35,7 @@ def test_a_cluster_is_chosen_selected_and_named(visitor: Visitor) -> None:
     visitor.pick("Cluster", "group 2")
     visitor.press("Select this cluster")
     visitor.wait(".map", "data-selected", "20")
+    visitor.settle()
     visitor.page.get_by_label("Name of the cluster").fill("tree frogs")
     visitor.page.keyboard.press("Enter")
     visitor.page.locator(".legend").get_by_text("tree frogs").wait_for()

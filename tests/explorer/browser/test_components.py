@@ -61,7 +61,10 @@ def test_activity_by_hour_and_by_day(visitor: Visitor) -> None:
     visitor.choose("prediction", "Named by")
     visitor.choose("Activity", "View")
     visitor.see("By hour of the day")
-    hours, days = visitor.charts("t.map(line => [line.name, line.x.length])", least=2)[:2]
+    hours, days = visitor.until(
+        lambda: visitor.charts("t.map(line => [line.name, line.x.length])", least=2)[:2],
+        lambda found: len(found[0]) == 3,
+    )
     assert {name for name, _ in hours} == {"frog", "bird", "rain"}
     assert len(days) == 3
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import time
 import urllib.request
@@ -13,7 +14,7 @@ from typing import Any
 
 from bioacoustics.explorer.links import ViewState, to_address
 from bioacoustics.explorer.opening import CACHE_VARIABLE, OpeningConfig
-from bioacoustics.explorer.server import command, free_port
+from bioacoustics.explorer.server import command
 
 CHROMIUM = next(
     (path for path in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(path).exists()), None
@@ -24,7 +25,7 @@ FLAGS = [
     "--enable-unsafe-swiftshader",
     "--autoplay-policy=no-user-gesture-required",
 ]
-PATIENCE_S = 150.0
+PATIENCE_S = 60.0
 POLL_MS = 50
 WHOLE = [(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99)]
 
@@ -40,7 +41,9 @@ class Served:
 @contextmanager
 def serve(config: OpeningConfig, cache: Path, *, toured: bool = True) -> Iterator[Served]:
     """Run the page on a store; ended with the block."""
-    port = free_port(18600)
+    with socket.socket() as free:  # of the system, as other tests look for ports at the same time
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     cache.mkdir(parents=True, exist_ok=True)
     if toured:
         (cache / "explorer").mkdir(exist_ok=True)
@@ -203,14 +206,17 @@ class Visitor:
         return Path(given.value.path())
 
     def charts(self, code: str, *, least: int = 1) -> Any:
-        """Ask each chart of the panel below for something about its traces (`t`), once there are so many."""
+        """Ask each chart of the panel below for something about its traces (`t`), once all are drawn."""
+        self.settle()
         charts = self.page.locator(".st-key-panel_body .js-plotly-plot:has(.main-svg)")
-        self.until(lambda: charts.count() >= least)
-        return charts.evaluate_all(
-            f"""all => {{
-              const list = v => Array.isArray(v) || ArrayBuffer.isView(v) ? Array.from(v, list) : v;
-              return all.map(c => {{
-                const t = c._fullData, layout = c._fullLayout; return list({code}); }}); }}"""
+        return self.until(
+            lambda: charts.evaluate_all(
+                f"""all => {{
+                  const list = v => Array.isArray(v) || ArrayBuffer.isView(v) ? Array.from(v, list) : v;
+                  if (all.length < {least} || all.some(c => !c._fullData?.length)) return null;
+                  return all.map(c => {{
+                    const t = c._fullData, layout = c._fullLayout; return list({code}); }}); }}"""
+            )
         )
 
     def cells(self, at: int = 0) -> list[list[str]]:
