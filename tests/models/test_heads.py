@@ -12,7 +12,13 @@ from torch import Tensor
 
 from bioacoustics.models.eat import EATEncoder
 from bioacoustics.models.features import Features
-from bioacoustics.models.heads import ClassificationHead, HeadConfig, PredictionMode, linear_softmax
+from bioacoustics.models.heads import (
+    ClassificationHead,
+    HeadConfig,
+    PredictionMode,
+    linear_softmax,
+    whitening_of,
+)
 
 AssertNear = Callable[[Tensor, "np.ndarray[Any, Any]", float], None]
 MODES = ("CLS_TOKEN", "MEAN_POOLING", "LIN_SOFTMAX")
@@ -132,3 +138,47 @@ def test_a_refining_layer_adds_to_what_is_pooled_and_begins_as_nearly_nothing() 
     scaled = head.fc_norm(pooled)
     torch.testing.assert_close(scaled.mean(dim=0), torch.zeros(16), atol=1e-4, rtol=0)
     torch.testing.assert_close(scaled.std(dim=0, correction=0), torch.ones(16), atol=1e-3, rtol=0)
+
+
+def views_of_clips() -> Tensor:
+    """Views of 300 clips that differ ten times more in the first channels than in the last."""
+    generator = torch.Generator().manual_seed(0)
+    clips, apart = torch.randn(300, 1, 6, generator=generator), torch.randn(300, 4, 6, generator=generator)
+    mixing = torch.linalg.qr(torch.randn(6, 6, generator=generator)).Q
+    return 5 + (clips + apart * torch.logspace(0, -1, 6)) @ mixing
+
+
+def test_whitening_lets_views_of_a_clip_differ_alike_in_all_directions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bioacoustics.models.heads.EVEN_SHARE", 0.0)
+    views = views_of_clips()
+    weight, bias = whitening_of(views)
+    stretched = views @ weight + bias
+    apart = (stretched - stretched.mean(dim=1, keepdim=True)).flatten(0, 1)
+    covariance = apart.T @ apart / len(apart)
+    torch.testing.assert_close(covariance, covariance[0, 0] * torch.eye(6), atol=1e-4, rtol=0)
+    torch.testing.assert_close(stretched[:, 0].mean(dim=0), torch.zeros(6), atol=1e-4, rtol=0)
+    assert stretched[:, 0].square().mean().item() == pytest.approx(1, abs=1e-4)
+
+
+def test_one_view_says_nothing_of_differences() -> None:
+    weight, bias = whitening_of(views_of_clips()[:, :1])
+    assert torch.equal(weight, torch.eye(6)) and not bias.any()
+
+
+@torch.no_grad()
+def test_a_whitening_head_begins_as_one_without_and_then_stretches_what_is_normed() -> None:
+    views = views_of_clips()
+    config = HeadConfig(num_classes=2, prediction_mode="MEAN_POOLING", whitens=True)
+    head, plain = (
+        ClassificationHead(config.model_copy(update={"whitens": whitens}), 6) for whitens in (True, False)
+    )
+    assert torch.equal(head.represent(views), plain.represent(views))
+    head.whiten(views)
+    plain.whiten(views)
+    torch.testing.assert_close(plain.represent(views[:, 0]).std(dim=0, correction=0), torch.ones(6))
+    weight, bias = whitening_of(plain.represent(views))
+    torch.testing.assert_close(
+        head.represent(views), plain.represent(views) @ weight + bias, atol=1e-5, rtol=1e-5
+    )

@@ -14,6 +14,7 @@ PredictionMode = Literal["CLS_TOKEN", "MEAN_POOLING", "LIN_SOFTMAX", "MEAN_LOGIT
 
 
 SMALLEST_STD = 1e-3  # of a channel that says nothing, which is not to be blown up
+EVEN_SHARE = 0.1  # of the covariance of views that is taken to be the same in all directions
 
 
 class HeadConfig(BaseModel, frozen=True, extra="forbid"):
@@ -27,6 +28,7 @@ class HeadConfig(BaseModel, frozen=True, extra="forbid"):
     prediction_mode: PredictionMode = "CLS_TOKEN"
     norm_eps: float = Field(default=1e-6, gt=0)  # the Hugging Face port of EAT has 1e-5
     dropout: float = Field(default=0.0, ge=0, lt=1)  # of each number that is pooled
+    whitens: bool = False  # what is pooled is first stretched, see `whitening_of`
     refines: bool = False  # what is pooled goes through one more layer, which adds to it
 
     @property
@@ -44,6 +46,10 @@ class ClassificationHead(nn.Module):
         has_norm = config.prediction_mode != "MEAN_LOGITS"
         self.fc_norm = nn.LayerNorm(embed_dim, eps=config.norm_eps) if has_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
+        self.whitening = nn.Linear(embed_dim, embed_dim) if config.whitens else None
+        if self.whitening is not None:  # until it is told of views
+            nn.init.eye_(self.whitening.weight)
+            nn.init.zeros_(self.whitening.bias)
         self.hidden = nn.Linear(embed_dim, embed_dim) if config.refines else None
         if self.hidden is not None:  # begins as nearly nothing, so that what the encoder knows stays
             nn.init.normal_(self.hidden.weight, std=0.02)
@@ -80,12 +86,26 @@ class ClassificationHead(nn.Module):
         self.fc_norm.weight.copy_(1 / std)
         self.fc_norm.bias.copy_(-normed.mean(dim=0) / std)
 
+    @torch.no_grad()
+    def whiten(self, views: Float[Tensor, "clips views dim"]) -> None:
+        """Bring channels to one scale, then, where the config says so, stretch them by `whitening_of`.
+
+        The first view is the clip as it is; with one view alone nothing is stretched.
+        """
+        self.standardise(views[:, 0])
+        if self.whitening is not None:
+            weight, bias = whitening_of(self.fc_norm(views))
+            self.whitening.weight.copy_(weight.T)
+            self.whitening.bias.copy_(bias)
+
     def _dropped(self, features: Features) -> Features:
         return replace(features, patches=self.dropout(features.patches))
 
     def represent(self, pooled: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         """What the last layer sees of pooled features."""
         normed: Tensor = self.fc_norm(pooled)
+        if self.whitening is not None:
+            normed = self.whitening(normed)
         return normed if self.hidden is None else normed + nn.functional.gelu(self.hidden(normed))
 
     def forward(self, features: Features) -> Float[Tensor, "batch classes"]:
@@ -101,6 +121,34 @@ class ClassificationHead(nn.Module):
         assert self.config.hears_patches
         logits: Tensor = self.head(self.represent(features.patches))
         return logits
+
+
+@torch.no_grad()
+def whitening_of(
+    views: Float[Tensor, "clips views dim"],
+) -> tuple[Float[Tensor, "dim dim"], Float[Tensor, " dim"]]:
+    """The weight and bias of a map `x @ weight + bias` under which views of a clip differ alike everywhere.
+
+    What differs between views of one clip (its place in the window, loudness, a hidden band) says nothing
+    about which sound it is. Directions in which views differ little are stretched, so that few clips show a
+    linear layer where to listen: within-class covariance normalisation (Hatch et al. 2006), every clip a
+    class of its own. The first views have mean 0 and a mean variance of 1 afterwards. With one view a clip
+    nothing is known of differences: the map changes nothing.
+    """
+    dim = views.shape[2]
+    even = torch.eye(dim, dtype=torch.float64, device=views.device)
+    if views.shape[1] < 2:
+        return even.to(views.dtype), views.new_zeros(dim)
+    wide = views.double()
+    apart = (wide - wide.mean(dim=1, keepdim=True)).flatten(0, 1)
+    covariance = apart.T @ apart / len(apart)
+    scale = covariance.diagonal().mean().clamp(min=SMALLEST_STD**2)
+    variances, directions = torch.linalg.eigh((1 - EVEN_SHARE) * covariance + EVEN_SHARE * scale * even)
+    weight = directions / variances.sqrt() @ directions.T
+    clips = wide[:, 0] @ weight
+    centre = clips.mean(dim=0)
+    factor = 1 / (clips - centre).square().mean().sqrt().clamp(min=SMALLEST_STD)
+    return (factor * weight).to(views.dtype), (-factor * centre).to(views.dtype)
 
 
 def linear_softmax(
