@@ -126,10 +126,10 @@ def band_statistics(features: Features, num_bands: int) -> Float[Tensor, "batch 
 
     What mel statistics are of a spectrogram's bands. Values are ordered by statistic, band, channel.
     """
-    grid = features.patches.float().unflatten(1, (-1, num_bands))
+    grid = features.patches.float().reshape(len(features.patches), -1, num_bands, features.patches.shape[2])
     is_sound = torch.ones_like(grid[..., 0], dtype=torch.bool)
     if features.is_padding is not None:
-        is_sound = ~features.is_padding.unflatten(1, (-1, num_bands))
+        is_sound = ~features.is_padding.reshape(len(grid), -1, num_bands)
     changes, are_sound = grid.diff(dim=1), is_sound[:, 1:] & is_sound[:, :-1]
     mean, std = _mean_and_std(grid, is_sound)
     return torch.stack([mean, std, _mean_and_std(changes, are_sound)[1]], dim=1).flatten(1)
