@@ -1,4 +1,4 @@
-"""The three prediction modes against the official arrays and their formulas."""
+"""The official prediction modes against the official arrays, and our own against its formula."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +16,7 @@ from bioacoustics.models.heads import (
     ClassificationHead,
     HeadConfig,
     PredictionMode,
+    band_statistics,
     linear_softmax,
     whitening_of,
 )
@@ -91,10 +92,40 @@ def test_mean_pooling_leaves_the_cls_token_out() -> None:
     assert torch.equal(head.pool(Features(patches=patches, cls=torch.full((2, 4), 1e9))), patches.mean(1))
 
 
-@pytest.mark.parametrize("mode", ["MEAN_POOLING", "MEAN_LOGITS", "LIN_SOFTMAX"])
+def test_band_statistics_are_mean_deviation_and_deviation_of_the_change() -> None:
+    columns, bands, dim = 5, 2, 3
+    patches = torch.randn(2, columns * bands, dim, dtype=torch.float64)
+    pooled = band_statistics(Features(patches=patches, cls=None), bands).numpy()
+    for row in range(2):
+        grid = patches[row].numpy().reshape(columns, bands, dim)
+        steps = grid[1:] - grid[:-1]
+        expected = [grid.mean(axis=0), grid.std(axis=0), steps.std(axis=0)]
+        np.testing.assert_allclose(pooled[row], np.stack(expected).ravel(), atol=1e-5)
+
+
+def test_band_statistics_of_one_column_do_not_vary_and_have_a_gradient() -> None:
+    patches = torch.randn(2, 3, 4, requires_grad=True)
+    pooled = band_statistics(Features(patches=patches, cls=None), 3)
+    torch.testing.assert_close(pooled[:, :12], patches.flatten(1))
+    assert (pooled[:, 12:] < 2e-3).all()
+    torch.autograd.backward(pooled.sum())
+    assert patches.grad is not None and torch.isfinite(patches.grad).all()
+
+
+def test_bands_are_told_where_they_are_needed_and_only_there() -> None:
+    for settings in ({"prediction_mode": "BAND_STATISTICS"}, {"num_bands": 8}):
+        with pytest.raises(ValueError, match="num_bands belongs to the prediction_mode BAND_STATISTICS"):
+            HeadConfig.model_validate({"num_classes": 2, **settings})
+    for layer in ("whitens", "refines"):
+        with pytest.raises(ValueError, match="too many numbers for a layer as wide"):
+            HeadConfig(num_classes=2, prediction_mode="BAND_STATISTICS", num_bands=8, **{layer: True})
+
+
+@pytest.mark.parametrize("mode", ["MEAN_POOLING", "MEAN_LOGITS", "LIN_SOFTMAX", "BAND_STATISTICS"])
 @torch.no_grad()
 def test_padding_does_not_count(mode: PredictionMode) -> None:
-    head = ClassificationHead(HeadConfig(num_classes=2, prediction_mode=mode), 4).eval()
+    num_bands = 1 if mode == "BAND_STATISTICS" else None
+    head = ClassificationHead(HeadConfig(num_classes=2, prediction_mode=mode, num_bands=num_bands), 4).eval()
     patches = torch.randn(2, 6, 4)
     is_padding = torch.arange(6) >= torch.tensor([[6], [3]])
     logits = head(Features(patches=patches, cls=None, is_padding=is_padding))
