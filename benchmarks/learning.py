@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ from learning_clips import (
     channel_statistics,
     mean,
     padded_patches,
-    patch_grid,
+    patch_grids,
     pooled,
 )
 from rich.console import Console
@@ -40,16 +41,25 @@ from bioacoustics.audio.log_mel import LogMel, LogMelConfig
 from bioacoustics.models.audio_encoder import AudioEncoder
 from bioacoustics.models.eat import EATConfig, EATEncoder
 from bioacoustics.models.saved import bundle_of_encoder, load_classifier, load_encoder, write_bundle
-from bioacoustics.training.attentive import AttentiveConfig, attentive_probe
+from bioacoustics.training.attentive import attentive_probe
 from bioacoustics.training.linear import linear_probe
 from bioacoustics.training.probes import Interval, ProbeResult, difference_of, interval_of, mel_statistics
 from bioacoustics.workflows.finetune import FinetuneConfig, finetune
 from bioacoustics.workflows.pretrain import PretrainConfig, pretrain
 
 CLIP_FRAMES = 496  # of fine-tuning: 5 s in whole patches
-PRETRAIN_UPDATES = 450
+PRETRAIN_UPDATES = 2600
 FINETUNE_EPOCHS = 20
-ATTENTIVE = AttentiveConfig(max_epochs=100, patience=10)
+# What is pooled for a fine-tuned head, and how it is trained.
+FINETUNED = {
+    "on the mean": {
+        "prediction_mode": "MEAN_POOLING",
+        "head_start": "random",
+        "learning_rate": 5e-4,
+        "layer_decay": 1.0,
+    },
+    "per band": {"prediction_mode": "BAND_STATISTICS", "learning_rate": 3e-4},
+}
 SEED = 1
 BIRDNET = "BirdNET 2.4, linear, as given"
 Checkpoints = Mapping[str, Path]  # of each part
@@ -105,13 +115,15 @@ def main() -> None:
     rows.add(
         "half the labels: mel statistics, linear", lambda part: of_mel_statistics(clips, part, half=True)
     )
-    for name, checkpoints in {"random": random, "pre-trained": trained}.items():
-        rows.add(
-            f"half the labels: fine-tuned from {name}",
-            lambda part, start=checkpoints, name=name: fine_tuned(
-                clips, part, start[part], work / f"finetuned_{name}_{part}", epochs, console
-            ),
-        )
+    for pool, settings in FINETUNED.items():
+        for name, checkpoints in {"random": random, "pre-trained": trained}.items():
+            folder = work / f"finetuned_{name}_{pool.replace(' ', '_')}"
+            rows.add(
+                f"half the labels: fine-tuned from {name}, {pool}",
+                lambda part, start=checkpoints, folder=folder, settings=settings: fine_tuned(
+                    clips, part, start[part], folder.with_name(f"{folder.name}_{part}"), epochs, settings
+                ),
+            )
     report(rows.results, console, work, time.perf_counter() - started)
 
 
@@ -151,15 +163,20 @@ def random_like(path: Path, random: Path) -> Path:
 
 
 def add_probes(rows: Rows, clips: Clips, name: str, checkpoints: Checkpoints) -> None:
-    """Four probes with the labels of the other four folds, and one of them again with half the labels."""
-    kept: dict[Path, list[torch.Tensor]] = {}
+    """Probes with the labels of the other four folds, and one of them again with half the labels."""
+    kept: dict[Path, list[list[torch.Tensor]]] = {}
 
-    def grids(part: str) -> list[torch.Tensor]:
+    def grids(part: str, layer: int = -1) -> list[torch.Tensor]:
         path = checkpoints[part]
         if path not in kept:
             encoder = load_encoder(path)
-            kept[path] = [patch_grid(encoder, clips.samples(clip)) for clip in range(len(clips))]
-        return kept[path]
+            both = [patch_grids(encoder, clips.samples(clip)) for clip in range(len(clips))]
+            kept[path] = [list(grids) for grids in zip(*both, strict=True)]
+        return kept[path][layer]
+
+    def both_ends(part: str, *, half: bool) -> Predictions:
+        ends = [pooled(grids(part, layer), band_statistics) for layer in (0, -1)]
+        return _predictions(linear_probe(np.hstack(ends), clips.task(part, has_half_the_labels=half)))
 
     def linear(part: str, pool: Callable[[torch.Tensor], torch.Tensor], *, half: bool) -> Predictions:
         task = clips.task(part, has_half_the_labels=half)
@@ -168,7 +185,7 @@ def add_probes(rows: Rows, clips: Clips, name: str, checkpoints: Checkpoints) ->
     def attentive(part: str) -> Predictions:
         patches, lengths = padded_patches(grids(part))
         task = clips.task(part, has_half_the_labels=False)
-        return _predictions(attentive_probe(patches, task, num_patches=lengths, config=ATTENTIVE))
+        return _predictions(attentive_probe(patches, task, num_patches=lengths))
 
     def beside_mel(part: str) -> Predictions:
         features = np.hstack([mel_rows(clips), pooled(grids(part), channel_statistics)])
@@ -176,10 +193,14 @@ def add_probes(rows: Rows, clips: Clips, name: str, checkpoints: Checkpoints) ->
 
     rows.add(f"{name}, linear on the mean", lambda part: linear(part, mean, half=False))
     rows.add(f"{name}, linear per band", lambda part: linear(part, band_statistics, half=False))
+    rows.add(f"{name}, linear per band of both ends", lambda part: both_ends(part, half=False))
     rows.add(f"{name}, attentive", attentive)
     rows.add(f"mel statistics and {name}, linear", beside_mel)
     rows.add(
         f"half the labels: {name}, linear per band", lambda part: linear(part, band_statistics, half=True)
+    )
+    rows.add(
+        f"half the labels: {name}, linear per band of both ends", lambda part: both_ends(part, half=True)
     )
 
 
@@ -200,7 +221,7 @@ def mel_rows(clips: Clips) -> Float[np.ndarray, "clips values"]:
 
 
 def fine_tuned(
-    clips: Clips, part: str, start: Path, save_dir: Path, epochs: int, console: Console
+    clips: Clips, part: str, start: Path, save_dir: Path, epochs: int, settings: Mapping[str, Any]
 ) -> Predictions:
     """Fine-tune on the other part; the last checkpoint is judged, not the best on the judged clips."""
     config = FinetuneConfig(
@@ -210,20 +231,18 @@ def fine_tuned(
         folds=clips.write_folds(save_dir.with_suffix(".csv")),
         valid_fold=part,
         model_path=start,
-        prediction_mode="MEAN_POOLING",
         target_length=CLIP_FRAMES,
         batch_size=16,
         micro_batch_size=16,
         epochs=epochs,
-        learning_rate=5e-4,
-        layer_decay=1.0,  # random blocks have nothing to keep, and both starts are to be treated alike
         validate_every=10**6,
         precision="bf16",
         device="cpu",
         num_threads=1,
         seed=SEED,
+        **settings,
     )
-    finetune(config, console)
+    finetune(config, Console())
     classifier = load_classifier(save_dir / "checkpoint_last.pt").eval()
     predictions = np.zeros(clips.targets.shape)
     order = [classifier.labels.index(label) for label in clips.vocabulary]
@@ -236,16 +255,21 @@ def fine_tuned(
 def report(results: Mapping[str, ProbeResult], console: Console, work: Path, elapsed_s: float) -> None:
     """The table, the differences that matter, both as Markdown and JSON."""
     rows = {name: interval_of(result) for name, result in results.items()}
-    tuned, trained = "half the labels: fine-tuned from", "pre-trained, linear per band"
+    half, ends = "half the labels", "linear per band of both ends"
+    tuned, mel = f"{half}: fine-tuned from", "mel statistics, linear"
     pairs = [
-        ("pre-trained, linear on the mean", "random weights, linear on the mean"),
-        ("pre-trained, attentive", "random weights, attentive"),
-        (trained, "random weights, linear per band"),
-        (trained, "mel statistics, linear"),
-        ("mel statistics and pre-trained, linear", "mel statistics, linear"),
+        *[
+            (f"pre-trained, {probe}", f"random weights, {probe}")
+            for probe in ("linear on the mean", "attentive", "linear per band", ends)
+        ],
+        *[(f"pre-trained, {probe}", mel) for probe in ("attentive", "linear per band", ends)],
+        (f"random weights, {ends}", mel),
+        ("mel statistics and pre-trained, linear", mel),
         ("mel statistics and pre-trained, linear", "mel statistics and random weights, linear"),
-        (f"{tuned} pre-trained", f"{tuned} random"),
-        (f"{tuned} pre-trained", "half the labels: mel statistics, linear"),
+        (f"{half}: pre-trained, {ends}", f"{half}: {mel}"),
+        *[(f"{tuned} pre-trained, {pool}", f"{tuned} random, {pool}") for pool in FINETUNED],
+        (f"{tuned} pre-trained, per band", f"{half}: {mel}"),
+        (f"{tuned} pre-trained, per band", f"{half}: pre-trained, linear per band"),
     ]
     differences = {
         f"{after} - {before}": difference_of([results[before]], [results[after]]) for after, before in pairs

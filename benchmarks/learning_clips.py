@@ -111,8 +111,11 @@ class Clips:
 
 
 @torch.no_grad()
-def patch_grid(encoder: AudioEncoder, samples: Float[Tensor, " samples"]) -> Grid:
-    """Patch features of the last block in as many evenly spaced windows as cover the clip."""
+def patch_grids(encoder: AudioEncoder, samples: Float[Tensor, " samples"]) -> tuple[Grid, Grid]:
+    """Patches as they are embedded and as the last block leaves them, in as many windows as cover the clip.
+
+    The windows are evenly spaced.
+    """
     front_end, size = encoder.front_end.config, encoder.config.patch_size
     # Only whole patches: padding is no sound.
     num_frames = max(size, min(WINDOW_FRAMES, front_end.num_frames(len(samples)) // size * size))
@@ -120,7 +123,15 @@ def patch_grid(encoder: AudioEncoder, samples: Float[Tensor, " samples"]) -> Gri
     count = max(1, math.ceil(len(samples) / width))
     starts = np.linspace(0, max(0, len(samples) - width), count).round().astype(int)
     windows = torch.stack([samples[start : start + width] for start in starts])
-    return encoder(windows).patches.unflatten(1, (-1, encoder.config.num_bands))
+    embedded: list[Tensor] = []
+    norm = encoder.encoder.get_submodule("input_norm")  # the first thing that blocks make of patches
+    with norm.register_forward_pre_hook(lambda _, inputs: embedded.append(inputs[0])):
+        last = encoder(windows).patches
+    first, last = (
+        patches.unflatten(1, (-1, encoder.config.num_bands))
+        for patches in (embedded[0][:, -last.shape[1] :], last)
+    )
+    return first, last
 
 
 def mean(grid: Grid) -> Float[Tensor, " values"]:
