@@ -42,7 +42,7 @@ CHEAPER = {
     **dict.fromkeys(
         (
             *("embed", "predict", "events", "evaluate", "convert", "search"),
-            *("audit", "clips", "import-labels"),
+            *("audit", "clips", "import-labels", "histories"),
         ),
         "",
     ),
