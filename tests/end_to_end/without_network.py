@@ -1,4 +1,4 @@
-"""Runs the command lines in a file, a JSON list of lists of words, and ends with 9 if any looks for a network.
+"""Runs the command lines in a file, a JSON list of lists, and ends with 9 if any looks for a network.
 
 In a process of its own, because an audit hook can never be taken out again.
 """
@@ -13,7 +13,7 @@ LOOKED_FOR_A_NETWORK = 9
 
 
 def watch(event: str, words: tuple[object, ...]) -> None:
-    """End the process as soon as Python asks for an address or connects to anything but this machine's files."""
+    """End the process as soon as Python asks for an address, or connects to more than a file."""
     is_local = event == "socket.connect" and getattr(words[0], "family", None) == getattr(
         socket, "AF_UNIX", "none"
     )
