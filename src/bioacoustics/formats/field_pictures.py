@@ -13,6 +13,7 @@ from bioacoustics.formats.words import Language, word
 _MAX_LABEL_LENGTH = 28
 _MAX_DAY_TICKS = 14
 _MAX_COLUMNS = 150  # of a calendar
+_BAR_INCHES = 3.0
 _MAX_RANGE_DB = 70.0  # what codecs cut off would otherwise take half of the colours
 
 
@@ -50,7 +51,11 @@ def calendar(
     axes.tick_params(which="both", length=0)
     for side in ("top", "right", "left", "bottom"):
         axes.spines[side].set_visible(False)
-    bar = figure.colorbar(picture, ax=axes, pad=0.01, aspect=12)
+    # Of many sites, too, a bar of a hand's length: a longer one would be as broad as some days.
+    length = min(1.0, _BAR_INCHES / height)
+    bar = figure.colorbar(
+        picture, ax=axes, pad=0.01, fraction=0.04, shrink=length, aspect=12, anchor=(0.0, 1.0)
+    )
     said = word("hours_recorded", language)
     said = word("hours_in_days", language).format(num_folded) if num_folded > 1 else said
     bar.set_label(said, fontsize=10, color=INK)
