@@ -18,7 +18,7 @@ demo: $(INSTALLED)
 	$(PY) -m bioacoustics demo --output_dir "$(OUTPUT)" $(if $(DATA),--data_dir "$(DATA)")
 
 test: $(INSTALLED)
-	$(PY) -m pytest -n 2 --dist worksteal
+	$(PY) -m pytest -n 2 --dist loadfile
 
 check: $(INSTALLED)
 	$(PY) -m ruff format --check .

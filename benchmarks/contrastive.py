@@ -1,8 +1,9 @@
 """Does contrastive training help to find a sound? Before and after it, with few and with many examples.
 
-The whole encoder learns by comparison alone, no detector beside it. On held-out sites and days (or
-recordings), a nearest-prototype and a linear detector judge the mean of its patches before and after. With
---frozen the encoder stays as it is, and what the trained layer makes of its features is judged.
+On held-out sites and days (or recordings), a nearest-prototype and a linear detector judge clips. "before"
+is the mean of the encoder's patches, each channel standardised. With --frozen the encoder stays as it is, and
+"after" is what the layers behind it make of that; "start" is what they are told of the views of clips before
+they compare anything, as in `train`. Without --frozen the whole encoder learns, by comparison alone.
 
 Run: python benchmarks/contrastive.py MODEL DATA_DIR [--frozen] [--targets stone-curlew rooster]
 [--positives 5 10 20 all] [--splits 12] [--output contrastive.json] (DATA_DIR: the shared recordings)
@@ -15,7 +16,6 @@ import io
 import json
 import tempfile
 import warnings
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,8 +44,8 @@ from bioacoustics.training.loop import LoopConfig, TrainingConfig, train
 from bioacoustics.training.optimizer import OptimizerConfig
 from bioacoustics.workflows.pooled_features import Hearing, PooledWindows, pooled_features
 
-WINDOW_S, NUM_VIEWS = 2.56, 3
-# Chosen on the pied currawong, which judges nothing.
+WINDOW_S, NUM_VIEWS = 2.56, 4
+# Chosen on the pied currawong, before the linear detector was looked at.
 WHOLE = {"num_updates": 100, "rows": 16, "learning_rate": 1e-4, "momentum": 0.9}
 FROZEN = {"num_updates": 200, "rows": 32, "learning_rate": 2e-4, "momentum": 0.0}
 QUIET = Console(file=io.StringIO())
@@ -87,12 +87,13 @@ def main() -> None:
                 rows += _summary(target, k, [score for score in scores if score])
                 if given.output:
                     given.output.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    print(f"{'target':22}{'k':>5} {'detector':12}{'score':7}{'before':>8}{'after':>8}  difference (95 %)")
     for row in rows:
-        print(
-            f"{row['target']:22}{row['k']:>5} {row['detector']:12}{row['score']:7}{row['before']:8.3f}"
-            f"{row['after']:8.3f}  {row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
+        numbers = " ".join(f"{row[stage]:.3f}" for stage in ("before", "start", "after"))
+        gains = ", ".join(
+            f"{word.replace('_', ' ')} {row[word][0]:+.3f} ({row[word][1]:+.3f} to {row[word][2]:+.3f})"
+            for word in ("gain", "gain_over_start")
         )
+        print(f"{row['target']}, k = {row['k']}, {row['detector']} {row['score']}: {numbers}; {gains}")
 
 
 def _clips(target: str, data_dir: Path) -> Clips:
@@ -173,35 +174,43 @@ def _scores(
     chosen = np.random.default_rng(seed).permutation(positives)[:num_positives]
     rows = np.concatenate([chosen, train_rows[~truth[train_rows]]])
     before = StandardScaler().fit(plain[rows]).transform(plain)
-    for_prototypes, for_line = _after(clips, features, rows, seed, hearer)
-    found: dict[str, list[float]] = {}
-    for detector, values in (
-        ("prototype", (_by_prototypes(before, truth, rows), _by_prototypes(for_prototypes, truth, rows))),
-        ("linear", (_by_line(before, truth, rows), _by_line(for_line, truth, rows))),
-    ):
-        for name, score in (("AP", average_precision_score), ("AUROC", roc_auc_score)):
-            found[f"{detector} {name}"] = [float(score(truth[test_rows], v[test_rows])) for v in values]
-    return found
+    of_stages = {
+        detector: [score_of(vectors, truth, rows) for vectors in (before, *learnt)]
+        for (detector, score_of), learnt in zip(
+            (("prototype", _by_prototypes), ("linear", _by_line)),
+            _learnt(clips, features, rows, seed, hearer),
+            strict=True,
+        )
+    }
+    return {
+        f"{detector} {name}": [float(score(truth[test_rows], values[test_rows])) for values in stages]
+        for detector, stages in of_stages.items()
+        for name, score in (("AP", average_precision_score), ("AUROC", roc_auc_score))
+    }
 
 
-def _after(
+def _learnt(
     clips: Clips, features: np.ndarray, rows: np.ndarray, seed: int, hearer: Hearer
-) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors of all clips after learning from `rows`: for prototypes and for the linear detector."""
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Vectors of all clips at the start and after learning from `rows`, for prototypes and for a line."""
     torch.manual_seed(seed)
     encoder = copy.deepcopy(hearer.encoder)
     head = ClassificationHead(
-        HeadConfig(num_classes=1, prediction_mode="MEAN_POOLING", refines=True), encoder.embedding_dim
+        HeadConfig(num_classes=1, prediction_mode="MEAN_POOLING", refines=True, whitens=hearer.is_frozen),
+        encoder.embedding_dim,
     )
-    if hearer.is_frozen:
-        head.standardise(torch.from_numpy(features[rows, 0]))
+    heard = torch.from_numpy(features)
+    head.whiten(heard[rows])
+    with torch.inference_mode():
+        start = head.represent(heard[:, 0]).numpy()
     contrastive = _learn(clips, features if hearer.is_frozen else None, encoder, head, rows, seed)
     if hearer.is_frozen:
         with torch.inference_mode():
-            plain = torch.from_numpy(features[:, 0])
-            return contrastive.queries(plain).numpy(), head.represent(plain).numpy()
+            compared, seen = contrastive.queries(heard[:, 0]), head.represent(heard[:, 0])
+        return (start, compared.numpy()), (start, seen.numpy())
     adapted = hearer.hear(encoder, clips)[:, 0]
-    return StandardScaler().fit(adapted[rows]).transform(adapted), adapted
+    adapted = StandardScaler().fit(adapted[rows]).transform(adapted)
+    return (start, adapted), (start, adapted)
 
 
 def _learn(
@@ -301,29 +310,26 @@ def _by_prototypes(vectors: np.ndarray, is_target: np.ndarray, rows: np.ndarray)
 
 
 def _by_line(vectors: np.ndarray, is_target: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    scaler = StandardScaler().fit(vectors[rows])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        line = LogisticRegression(class_weight="balanced", max_iter=300).fit(
-            scaler.transform(vectors[rows]), is_target[rows]
-        )
-    return line.decision_function(scaler.transform(vectors))
+        line = LogisticRegression(class_weight="balanced", max_iter=300).fit(vectors[rows], is_target[rows])
+    return line.decision_function(vectors)
 
 
 def _summary(target: str, k: str, scores: list[dict[str, list[float]]]) -> list[dict]:
-    """Means over the splits, and the interval of the mean difference when splits are drawn anew."""
-    counts = Counter(name for score in scores for name in score)
+    """Means over the splits, and the intervals of mean differences when splits are drawn anew."""
     generator = np.random.default_rng(0)
     rows = []
-    for name in counts:
-        before, after = np.array([score[name] for score in scores]).T
+    for name in scores[0] if scores else ():
+        before, start, after = np.array([score[name] for score in scores]).T
         drawn = generator.integers(len(before), size=(2000, len(before)))
-        low, high = np.quantile((after - before)[drawn].mean(axis=1), [0.025, 0.975])
         detector, score = name.split()
-        means = {"before": before.mean(), "after": after.mean(), "difference": (after - before).mean()}
-        values = {key: float(value) for key, value in {**means, "low": low, "high": high}.items()}
-        about = {"target": target, "k": k, "detector": detector, "score": score, "splits": len(before)}
-        rows.append({**about, **values})
+        row = {"target": target, "k": k, "detector": detector, "score": score, "splits": len(before)}
+        row |= {"before": float(before.mean()), "start": float(start.mean()), "after": float(after.mean())}
+        for word, difference in (("gain", after - before), ("gain_over_start", after - start)):
+            low, high = np.quantile(difference[drawn].mean(axis=1), [0.025, 0.975])
+            row[word] = [float(difference.mean()), float(low), float(high)]
+        rows.append(row)
     return rows
 
 

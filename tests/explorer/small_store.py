@@ -16,14 +16,20 @@ KINDS = ("frog", "bird", "rain")
 
 
 def make_store(
-    folder: Path, *, num_recordings: int = 6, windows_each: int = 10, silent: bool = False
+    folder: Path,
+    *,
+    num_recordings: int = 6,
+    windows_each: int = 10,
+    silent: bool = False,
+    name: str = "season",
+    first: int = 0,
 ) -> Path:
-    """Recordings in `folder/cards` and a store `folder/season.lance` of their windows."""
-    rng = np.random.default_rng(7)
-    store = Store.create(folder / "season.lance")
+    """Recordings in `folder/cards`, counted from `first`, and a store `folder/NAME.lance` of them."""
+    rng = np.random.default_rng(7 + first)
+    store = Store.create(folder / f"{name}.lance")
     store.make_windows(DIM)
     recordings, windows = [], []
-    for number in range(num_recordings):
+    for number in range(first, first + num_recordings):
         site = ("north", "south")[number % 2]
         file = f"{site}/card_{number}.wav"
         path = folder / "cards" / file
@@ -50,9 +56,9 @@ def make_store(
     store.upsert("recordings", pa.Table.from_pylist(recordings, RECORDINGS))
     store.upsert("windows", pa.Table.from_pylist(windows, windows_schema(DIM)))
     store.state("embed", {"command": "embed", "model": "m", "front_end": {}, "model_path": "none.pt"})
-    if num_recordings > 1:
+    if num_recordings > 1 and not first:
         add_labels(store, ["r0-0", "r1-2"], "frog", who="ana")
-    return folder / "season.lance"
+    return folder / f"{name}.lance"
 
 
 def sound_of(kind: str, rng: np.random.Generator) -> np.ndarray:

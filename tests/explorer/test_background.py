@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bioacoustics.explorer.answers import clusters_of, read_answer
 from bioacoustics.explorer.background import Jobs, Status
+from bioacoustics.explorer.fitted_map import FittedMap, PCAConfig
 from bioacoustics.explorer.grouping import KMeansConfig, group
 from bioacoustics.explorer.neighbour_maps import TSNEConfig
 from bioacoustics.explorer.principal import fit_components
-from bioacoustics.explorer.projection import FittedMap, PCAConfig, fit_map
+from bioacoustics.explorer.projection import fit_map
 from bioacoustics.explorer.requests import (
     GroupRequest,
     GuidanceRequest,
     MapRequest,
     PlaceRequest,
-    clusters_of,
-    read_answer,
 )
 
 RNG = np.random.default_rng(0)
@@ -84,7 +84,7 @@ def test_cancel_ends_the_work_and_keeps_the_result_before_it(jobs: Jobs, vectors
         if jobs.status("map").progress > 0.1:
             break
         time.sleep(0.05)
-    assert "iteration" in jobs.status("map").message
+    assert jobs.status("map").step.key == "iterations"
     began = time.monotonic()
     assert jobs.cancel("map").state == "cancelled"
     assert time.monotonic() - began < 5

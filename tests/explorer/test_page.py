@@ -11,6 +11,7 @@ import time
 import urllib.request
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +41,13 @@ PATIENCE_MS = 40_000
 NUM_WINDOWS = 60
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("page")
-    store = make_store(folder)
+@contextmanager
+def serving(config: OpeningConfig, cache: Path) -> Iterator[str]:
+    """The address of a page that is served while the block runs."""
     port = free_port(18600)
     process = subprocess.Popen(
-        command(OpeningConfig(store=store, language="en", browser=False), port),
-        env=os.environ | {CACHE_VARIABLE: str(folder / "cache")},
+        command(config, port),
+        env=os.environ | {CACHE_VARIABLE: str(cache)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -57,6 +57,14 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("page")
+    config = OpeningConfig(store=make_store(folder), language="en", browser=False)
+    with serving(config, folder / "cache") as served:
+        yield served
 
 
 def _wait_for(address: str) -> None:

@@ -1,5 +1,6 @@
 """Each panel is drawn on a small store without an error; labels are given, undone and taught with."""
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -63,18 +64,32 @@ def in_order(test: AppTest) -> AppTest:
     return test
 
 
+def settled(test: AppTest) -> AppTest:
+    """Draw the page until nothing is being computed behind it."""
+    for _ in range(600):
+        in_order(test.run())
+        if not test.get("progress"):
+            return test
+        time.sleep(0.2)
+    raise AssertionError("the work behind the page never ends")
+
+
 def pressed(test: AppTest, key: str) -> AppTest:
     return in_order(test.button(key=key).click().run())
 
 
 def test_every_panel_is_drawn(drawn: AppTest) -> None:
-    for panel in ("components", "patterns", "teach", "compare"):
+    for panel in ("components", "patterns", "teach", "compare", "season"):
         drawn.session_state["panel"] = panel
-        in_order(drawn.run())
+        settled(drawn)
+        if panel == "components":
+            assert {"site", "recording"} <= set(drawn.dataframe[0].value["what"])
+        if panel == "compare":
+            assert drawn.metric[0].value.endswith("%")
     drawn.session_state["panel"] = "patterns"
     for view in ("season", "hours", "recording", "follows_what"):
         drawn.session_state["patterns_view"] = view
-        in_order(drawn.run())
+        settled(drawn)
 
 
 def test_labels_are_given_undone_and_taught_with(drawn: AppTest, store: Store) -> None:
@@ -90,6 +105,7 @@ def test_labels_are_given_undone_and_taught_with(drawn: AppTest, store: Store) -
     drawn.session_state["label_name"] = "owl"
     in_order(drawn.run())
     pressed(drawn, "label_no")
+    settled(drawn)
     table = drawn.dataframe[0].value
     assert table.iloc[0].tolist()[:3] == ["owl", 5, 4]
     pressed(drawn, "undo")

@@ -40,9 +40,22 @@ def test_the_page_says_nothing_that_is_not_written() -> None:
 def test_names_that_are_put_together_are_written_too() -> None:
     panels = {f"panel_{name}" for name in PANELS}
     views = {f"patterns_{name}" for name in ("season", "hours", "recording", "follows_what")}
+    columns = {f"season_column_{name}" for name in ("file", "novel", "windows")}
     told = {f"told_{name}" for name in ("labels", "site", "recorder", "recording", "hour", "loudness")}
     offered = {f"next_{kind}{end}" for kind in KINDS for end in ("", "_help")}
-    assert panels | views | told | offered <= set(WORDS)
+    assert panels | views | columns | told | offered <= set(WORDS)
+
+
+def test_every_step_of_the_work_can_be_told_in_both_languages() -> None:
+    steps = {
+        key for path in SOURCES for key in re.findall(r'Step\("(\w+)"', path.read_text(encoding="utf-8"))
+    }
+    assert {f"step_{key}" for key in steps} <= set(WORDS)
+    assert len(steps) > 15
+    for key in steps:
+        for language in ("en", "es"):
+            told = word(f"step_{key}", language, done=3, total=7)  # type: ignore[arg-type]
+            assert "{" not in told
 
 
 def test_values_are_put_in() -> None:

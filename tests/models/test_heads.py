@@ -1,4 +1,4 @@
-"""The three prediction modes against the official arrays and their formulas."""
+"""The official prediction modes against the official arrays, and our own against its formula."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,14 @@ from torch import Tensor
 
 from bioacoustics.models.eat import EATEncoder
 from bioacoustics.models.features import Features
-from bioacoustics.models.heads import ClassificationHead, HeadConfig, PredictionMode, linear_softmax
+from bioacoustics.models.heads import (
+    ClassificationHead,
+    HeadConfig,
+    PredictionMode,
+    band_statistics,
+    linear_softmax,
+    whitening_of,
+)
 
 AssertNear = Callable[[Tensor, "np.ndarray[Any, Any]", float], None]
 MODES = ("CLS_TOKEN", "MEAN_POOLING", "LIN_SOFTMAX")
@@ -85,10 +92,40 @@ def test_mean_pooling_leaves_the_cls_token_out() -> None:
     assert torch.equal(head.pool(Features(patches=patches, cls=torch.full((2, 4), 1e9))), patches.mean(1))
 
 
-@pytest.mark.parametrize("mode", ["MEAN_POOLING", "MEAN_LOGITS", "LIN_SOFTMAX"])
+def test_band_statistics_are_mean_deviation_and_deviation_of_the_change() -> None:
+    columns, bands, dim = 5, 2, 3
+    patches = torch.randn(2, columns * bands, dim, dtype=torch.float64)
+    pooled = band_statistics(Features(patches=patches, cls=None), bands).numpy()
+    for row in range(2):
+        grid = patches[row].numpy().reshape(columns, bands, dim)
+        steps = grid[1:] - grid[:-1]
+        expected = [grid.mean(axis=0), grid.std(axis=0), steps.std(axis=0)]
+        np.testing.assert_allclose(pooled[row], np.stack(expected).ravel(), atol=1e-5)
+
+
+def test_band_statistics_of_one_column_do_not_vary_and_have_a_gradient() -> None:
+    patches = torch.randn(2, 3, 4, requires_grad=True)
+    pooled = band_statistics(Features(patches=patches, cls=None), 3)
+    torch.testing.assert_close(pooled[:, :12], patches.flatten(1))
+    assert (pooled[:, 12:] < 2e-3).all()
+    torch.autograd.backward(pooled.sum())
+    assert patches.grad is not None and torch.isfinite(patches.grad).all()
+
+
+def test_bands_are_told_where_they_are_needed_and_only_there() -> None:
+    for settings in ({"prediction_mode": "BAND_STATISTICS"}, {"num_bands": 8}):
+        with pytest.raises(ValueError, match="num_bands belongs to the prediction_mode BAND_STATISTICS"):
+            HeadConfig.model_validate({"num_classes": 2, **settings})
+    for layer in ("whitens", "refines"):
+        with pytest.raises(ValueError, match="too many numbers for a layer as wide"):
+            HeadConfig(num_classes=2, prediction_mode="BAND_STATISTICS", num_bands=8, **{layer: True})
+
+
+@pytest.mark.parametrize("mode", ["MEAN_POOLING", "MEAN_LOGITS", "LIN_SOFTMAX", "BAND_STATISTICS"])
 @torch.no_grad()
 def test_padding_does_not_count(mode: PredictionMode) -> None:
-    head = ClassificationHead(HeadConfig(num_classes=2, prediction_mode=mode), 4).eval()
+    num_bands = 1 if mode == "BAND_STATISTICS" else None
+    head = ClassificationHead(HeadConfig(num_classes=2, prediction_mode=mode, num_bands=num_bands), 4).eval()
     patches = torch.randn(2, 6, 4)
     is_padding = torch.arange(6) >= torch.tensor([[6], [3]])
     logits = head(Features(patches=patches, cls=None, is_padding=is_padding))
@@ -132,3 +169,47 @@ def test_a_refining_layer_adds_to_what_is_pooled_and_begins_as_nearly_nothing() 
     scaled = head.fc_norm(pooled)
     torch.testing.assert_close(scaled.mean(dim=0), torch.zeros(16), atol=1e-4, rtol=0)
     torch.testing.assert_close(scaled.std(dim=0, correction=0), torch.ones(16), atol=1e-3, rtol=0)
+
+
+def views_of_clips() -> Tensor:
+    """Views of 300 clips that differ ten times more in the first channels than in the last."""
+    generator = torch.Generator().manual_seed(0)
+    clips, apart = torch.randn(300, 1, 6, generator=generator), torch.randn(300, 4, 6, generator=generator)
+    mixing = torch.linalg.qr(torch.randn(6, 6, generator=generator)).Q
+    return 5 + (clips + apart * torch.logspace(0, -1, 6)) @ mixing
+
+
+def test_whitening_lets_views_of_a_clip_differ_alike_in_all_directions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bioacoustics.models.heads.EVEN_SHARE", 0.0)
+    views = views_of_clips()
+    weight, bias = whitening_of(views)
+    stretched = views @ weight + bias
+    apart = (stretched - stretched.mean(dim=1, keepdim=True)).flatten(0, 1)
+    covariance = apart.T @ apart / len(apart)
+    torch.testing.assert_close(covariance, covariance[0, 0] * torch.eye(6), atol=1e-4, rtol=0)
+    torch.testing.assert_close(stretched[:, 0].mean(dim=0), torch.zeros(6), atol=1e-4, rtol=0)
+    assert stretched[:, 0].square().mean().item() == pytest.approx(1, abs=1e-4)
+
+
+def test_one_view_says_nothing_of_differences() -> None:
+    weight, bias = whitening_of(views_of_clips()[:, :1])
+    assert torch.equal(weight, torch.eye(6)) and not bias.any()
+
+
+@torch.no_grad()
+def test_a_whitening_head_begins_as_one_without_and_then_stretches_what_is_normed() -> None:
+    views = views_of_clips()
+    config = HeadConfig(num_classes=2, prediction_mode="MEAN_POOLING", whitens=True)
+    head, plain = (
+        ClassificationHead(config.model_copy(update={"whitens": whitens}), 6) for whitens in (True, False)
+    )
+    assert torch.equal(head.represent(views), plain.represent(views))
+    head.whiten(views)
+    plain.whiten(views)
+    torch.testing.assert_close(plain.represent(views[:, 0]).std(dim=0, correction=0), torch.ones(6))
+    weight, bias = whitening_of(plain.represent(views))
+    torch.testing.assert_close(
+        head.represent(views), plain.represent(views) @ weight + bias, atol=1e-5, rtol=1e-5
+    )

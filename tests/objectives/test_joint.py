@@ -216,4 +216,4 @@ def test_evaluation_hears_clips_as_they_are_and_leaves_the_banks_alone() -> None
     assert objective.classification is not None
     classifier = objective.classification.classifier
     with torch.inference_mode():
-        torch.testing.assert_close(probabilities, classifier(batch.waveforms, batch.num_samples))
+        torch.testing.assert_close(probabilities.float(), classifier(batch.waveforms, batch.num_samples))

@@ -48,6 +48,6 @@ def test_padding_is_not_heard() -> None:
     longer = torch.cat([patches, torch.full((30, 3, 10), 100.0, dtype=torch.float16)], dim=1)
     padded = attentive_probe(longer, task, num_patches=torch.full((30,), 8), config=config).predictions
     assert expected is not None
-    np.testing.assert_allclose(padded, expected, atol=1e-4)
+    np.testing.assert_allclose(padded, expected, atol=2e-3)
     with pytest.raises(ValueError, match="at least one patch"):
         attentive_probe(longer, task, num_patches=torch.zeros(30, dtype=torch.int64), config=config)

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import scipy.special
 from sklearn.linear_model import LogisticRegression
 
-from bioacoustics.training.linear import PENALTIES, linear_probe
-from bioacoustics.training.probes import ProbeTask
+from bioacoustics.training.linear import PENALTIES, fitted_layer, linear_probe
+from bioacoustics.training.probes import ProbeTask, standardised
 
 
 def problem(num_clips: int, dim: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -35,6 +36,29 @@ def test_the_solution_is_scikit_learns(dim: int, multi_label: bool, monkeypatch:
         else:
             expected = theirs.fit(rows, targets[fitted].argmax(axis=1)).predict_proba(asked)
         np.testing.assert_allclose(predictions[judged], expected, atol=0.02)
+
+
+@pytest.mark.parametrize("dim", [6, 90])
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_a_fitted_layer_says_what_the_probe_says(dim: int, multi_label: bool) -> None:
+    features, targets = problem(80, dim)
+    task = ProbeTask.of(targets, [str(i // 2) for i in range(80)], multi_label=multi_label, num_folds=2)
+    predictions = linear_probe(features, task).predictions
+    assert predictions is not None
+    for fitted, judged in task.sides:
+        rows, asked = standardised(features[fitted], features[judged])
+        layer = fitted_layer(3 + rows, targets[fitted], task.groups[fitted], multi_label=multi_label)
+        logits = (3 + asked) @ layer.weights + layer.bias
+        said = scipy.special.expit(logits) if multi_label else scipy.special.softmax(logits, axis=1)
+        np.testing.assert_allclose(said, predictions[judged], atol=1e-6)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_a_class_that_no_clip_has_is_improbable_in_a_fitted_layer(multi_label: bool) -> None:
+    features, targets = problem(60, 5)
+    targets = np.hstack([targets, np.zeros((60, 1))])
+    layer = fitted_layer(features, targets, np.arange(60), multi_label=multi_label)
+    assert not layer.weights[:, 3].any() and layer.bias[3] < -6
 
 
 def test_the_penalty_fits_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -258,7 +258,7 @@ def test_hand_made_tables(
     labels = table(tmp_path / "labels.csv", rows)
     with labels.open("a") as file:
         file.write(f"{clips[0][0]},\n")
-    run(tmp_path / "run", sounds, small_model, console, labels=labels, num_updates=1)
+    run(tmp_path / "run", sounds, small_model, console, labels=labels, num_updates=1, head_start="random")
     warnings = [line for line in said().splitlines() if line.startswith("warning")]
     for row, words in (
         ("row 2", "gone.wav"),
@@ -273,13 +273,46 @@ def test_hand_made_tables(
     assert scores["quetzal [/b]"]["average_precision"] == ""
 
 
-@pytest.mark.parametrize("mode", ["CLS_TOKEN", "MEAN_POOLING", "LIN_SOFTMAX"])
+@pytest.mark.parametrize("mode", ["CLS_TOKEN", "MEAN_POOLING", "LIN_SOFTMAX", "BAND_STATISTICS"])
 def test_every_prediction_mode(
     tmp_path: Path, sounds: SyntheticDataset, small_model: Path, mode: str
 ) -> None:
     run(tmp_path, sounds, small_model, prediction_mode=mode, num_updates=1)
     assert load_classifier(tmp_path / "checkpoint_best.pt").head.config.prediction_mode == mode
     assert_predictions_are_those_of_the_saved_model(tmp_path, sounds.audio_dir)
+
+
+@pytest.mark.parametrize("mode", ["MEAN_POOLING", "BAND_STATISTICS"])
+def test_a_head_begins_as_the_linear_probe_of_the_training_clips(
+    tmp_path: Path, sounds: SyntheticDataset, small_model: Path, mode: str
+) -> None:
+    accuracies = {}
+    for start in ("probe", "random"):
+        settings = {"head_start": start, "num_updates": 1, "learning_rate": 1e-12, "prediction_mode": mode}
+        run(tmp_path / start, sounds, small_model, **settings)
+        classifier = load_classifier(tmp_path / start / "checkpoint_last.pt")
+        held_out = {row["file"] for row in rows_of(tmp_path / start / "predictions.csv")}
+        learnt = [(name, labels) for name, labels in labelled(sounds) if name not in held_out]
+        said = [
+            probabilities(tmp_path / start / "checkpoint_last.pt", sounds.audio_dir / name)
+            for name, _ in learnt
+        ]
+        right = [
+            classifier.labels[row.argmax()] == labels for row, (_, labels) in zip(said, learnt, strict=True)
+        ]
+        accuracies[start] = np.mean(right)
+    assert accuracies["probe"] > accuracies["random"] + 0.4
+
+
+def test_a_head_begins_from_no_more_clips_than_memory_holds(
+    tmp_path: Path, sounds: SyntheticDataset, small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bioacoustics.workflows.finetune.MOST_CLIPS", 6)
+    console = Console(file=io.StringIO(), width=200)
+    run(tmp_path, sounds, small_model, console, num_updates=1)
+    assert isinstance(console.file, io.StringIO)
+    assert "begins as the linear probe of 6 clips" in console.file.getvalue()
+    run(tmp_path / "other", sounds, small_model, console, num_updates=1)
 
 
 def test_a_frozen_encoder_stays_as_it_was(

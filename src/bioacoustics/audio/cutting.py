@@ -13,8 +13,12 @@ CutFormat = Literal["wav", "flac"]
 _LOSSY = frozenset({"MP3", "OGG", "OPUS", "AV"})
 
 
-def cut_to_file(recording: Recording, start_s: float, end_s: float, path: Path) -> None:
+def cut_to_file(
+    recording: Recording, start_s: float, end_s: float, path: Path, *, slowdown: float = 1.0
+) -> None:
     """Write what lies between two moments, as far as there is any, to a .wav or .flac file.
+
+    With `slowdown` the file plays so many times slower and lower: the same samples under a lower rate.
 
     Samples keep their width where the format has it: a flac of floating-point sound has 24 bits.
 
@@ -31,9 +35,8 @@ def cut_to_file(recording: Recording, start_s: float, end_s: float, path: Path) 
         raise UnreadableAudioError(recording.path, reason)
     kind = path.suffix.removeprefix(".").upper()
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(
-        path, stretch.frames, recording.sample_rate_hz, format=kind, subtype=_subtype(recording, kind)
-    )
+    rate_hz = round(recording.sample_rate_hz / slowdown)
+    soundfile.write(path, stretch.frames, rate_hz, format=kind, subtype=_subtype(recording, kind))
 
 
 def _subtype(recording: Recording, kind: str) -> str:

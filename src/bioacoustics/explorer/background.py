@@ -6,11 +6,13 @@ import sys
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bioacoustics.explorer.requests import AnyRequest, answer_path
+from bioacoustics.explorer.steps import STARTING, Step
 
 State = Literal["empty", "running", "done", "failed", "cancelled"]
+IDLE_S = 60.0  # until a process without work is ended
 _COMMAND = (sys.executable, "-m", "bioacoustics.explorer.worker")
 
 
@@ -21,16 +23,16 @@ class Status:
     Attributes:
         state: "done" means that `result` answers the newest request.
         progress: The share of the running work that is done.
-        message: What is being done now.
+        step: What is being done now.
         error: Why the newest request failed, in a sentence.
         request: The newest request.
-        result: Where the newest answer lies, kept while another is computed; None if there never was one.
+        result: Where the newest answer lies, kept while another of the same windows is computed; or None.
         answered: The request that `result` answers.
     """
 
     state: State = "empty"
     progress: float = 0.0
-    message: str = ""
+    step: Step = STARTING
     error: str = ""
     request: AnyRequest | None = None
     result: Path | None = None
@@ -45,9 +47,10 @@ class _Slot:
 
 
 class Jobs:
-    """Work in slots, such as "map" and "clusters"; each slot has a process of its own, which stays warm.
+    """Work in slots, such as "map" and "clusters", each with a process of its own.
 
-    Use it as a context manager or `close` it; several threads may use it.
+    A process stays warm for a while after its work. Use it as a context manager or `close` it; several
+    threads may use it.
     """
 
     def __init__(self, cache: Path) -> None:
@@ -87,7 +90,7 @@ class Jobs:
             held = self._slots.setdefault(slot, _Slot())
             if held.status.state == "running":
                 self._end(held)
-                held.status = replace(held.status, state="cancelled", message="")
+                held.status = replace(held.status, state="cancelled")
             return held.status
 
     def close(self) -> None:
@@ -109,8 +112,13 @@ class Jobs:
         if path.exists():
             held.status = Status(state="done", progress=1.0, request=request, result=path, answered=request)
             return held.status
-        held.status = replace(
-            held.status, state="running", progress=0.0, message="", error="", request=request
+        known = held.status.answered
+        is_kept = known is not None and known.subject == request.subject
+        held.status = Status(
+            state="running",
+            request=request,
+            result=held.status.result if is_kept else None,
+            answered=known if is_kept else None,
         )
         held.number += 1
         process = self._process(slot, held)
@@ -142,6 +150,8 @@ class Jobs:
                     said = json.loads(line)
                     if held.process is process and said["number"] == held.number:
                         held.status = self._after(held.status, said)
+                        if held.status.state != "running":
+                            self._retire_later(held)
         process.wait()
         with self._lock:
             if held.process is process and held.status.state == "running":
@@ -150,16 +160,27 @@ class Jobs:
                 )
                 held.status = replace(held.status, state="failed", error=reason)
 
-    def _after(self, status: Status, said: dict[str, object]) -> Status:
+    def _after(self, status: Status, said: dict[str, Any]) -> Status:
         assert status.request is not None
         if "error" in said:
-            return replace(status, state="failed", error=str(said["error"]), message="")
+            return replace(status, state="failed", error=str(said["error"]))
         if "done" in said:
             path = answer_path(status.request, self.cache)
-            return replace(
-                status, state="done", progress=1.0, message="", result=path, answered=status.request
-            )
-        return replace(status, progress=float(str(said["share"])), message=str(said["what"]))
+            return replace(status, state="done", progress=1.0, result=path, answered=status.request)
+        return replace(status, progress=float(said["share"]), step=Step(*said["step"]))
+
+    def _retire_later(self, held: _Slot) -> None:
+        """A process that nobody needs any more gives its memory back."""
+        number = held.number
+
+        def retire() -> None:
+            with self._lock:
+                if held.number == number and held.status.state != "running":
+                    self._end(held)
+
+        timer = threading.Timer(IDLE_S, retire)
+        timer.daemon = True
+        timer.start()
 
     def _end(self, held: _Slot) -> None:
         process, held.process = held.process, None

@@ -12,8 +12,8 @@ import pyarrow as pa
 from jaxtyping import Float, Int
 
 from bioacoustics.audio.writing import atomic_write
-from bioacoustics.explorer.neighbour_maps import Progress
 from bioacoustics.explorer.sampling import Sample, fair_sample
+from bioacoustics.explorer.steps import DONE, Progress, Step, silent
 from bioacoustics.store.database import Store
 from bioacoustics.store.labels import labels as labels_of
 
@@ -41,7 +41,9 @@ class Collection:
         score_labels: The labels of `scores`.
         facts: What the store says about the run that made the vectors (model_path, front_end, ...).
         sample: Which part of the store this is, and by which rule.
+        recorded: How long each recording is (`duration_s`, NaN where unknown), by its id.
         fingerprint: Equal exactly where windows and vectors are.
+        more_locations: Of stores whose windows came to these (see `seasons`).
     """
 
     location: str
@@ -51,7 +53,14 @@ class Collection:
     score_labels: tuple[str, ...]
     facts: Mapping[str, Any]
     sample: Sample
+    recorded: pd.DataFrame
     fingerprint: str
+    more_locations: tuple[str, ...] = ()
+
+    @property
+    def locations(self) -> tuple[str, ...]:
+        """Every store that windows lie in."""
+        return tuple(dict.fromkeys((self.location, *self.more_locations)))
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -93,8 +102,8 @@ def read_collection(
             f"{location} holds no vectors yet: run bioacoustics embed --model_path CHECKPOINT "
             f"--data_dir RECORDINGS --output {location}"
         )
-    report = on_progress or (lambda _share, _what: None)
-    report(0.0, "reading windows")
+    report = on_progress or silent
+    report(0.0, Step("reading"))
     everything = _places(store)
     sample = fair_sample(
         everything["recording"].tolist(),
@@ -110,7 +119,7 @@ def read_collection(
     scores, score_labels, answers = _scores(store, windows["id"])
     windows = windows.assign(**_times(windows), path=_paths(store, windows), **answers)
     windows = windows.drop(columns=["second_of_day", "audio", "model", "front_end"])
-    report(1.0, "done")
+    report(1.0, DONE)
     return with_labels(
         Collection(
             location=str(location),
@@ -120,20 +129,41 @@ def read_collection(
             score_labels=score_labels,
             facts=facts,
             sample=sample,
+            recorded=_recorded(store),
             fingerprint=fingerprint,
         )
     )
 
 
 def with_labels(collection: Collection) -> Collection:
-    """The same windows with the labels that the store has now."""
-    said = labels_of(Store.open(collection.location)).to_pandas()
-    present = said[said["is_present"]] if len(said) else said
+    """The same windows with the labels that their stores have now."""
     names_of: dict[str, set[str]] = {}
-    for window, label in zip(present["window"], present["label"], strict=True):
-        names_of.setdefault(window, set()).add(label)
+    for location in collection.locations:
+        said = labels_of(Store.open(location)).to_pandas()
+        present = said[said["is_present"]] if len(said) else said
+        for window, label in zip(present["window"], present["label"], strict=True):
+            names_of.setdefault(window, set()).add(label)
     labels = [",".join(sorted(names_of.get(window, ()))) for window in collection.windows["id"]]
     return replace(collection, windows=collection.windows.assign(labels=labels))
+
+
+def part_of(collection: Collection, positions: Int[np.ndarray, " chosen"]) -> Collection:
+    """Some of the windows as a collection of their own."""
+    digest = hashlib.sha256(np.asarray(positions, np.int64).tobytes())
+    digest.update(collection.fingerprint.encode())
+    sample = collection.sample
+    return replace(
+        collection,
+        windows=collection.windows.iloc[positions].reset_index(drop=True),
+        vectors=np.asarray(collection.vectors[positions]),
+        scores=None if collection.scores is None else collection.scores[positions],
+        sample=replace(
+            sample,
+            positions=sample.positions[positions],
+            num_windows=round(sample.num_windows * len(positions) / max(len(sample.positions), 1)),
+        ),
+        fingerprint=digest.hexdigest()[:16],
+    )
 
 
 def _places(store: Store) -> pd.DataFrame:
@@ -177,7 +207,7 @@ def _vectors(
             flat = _flat(batch["vector"]).reshape(-1, width)
             vectors[places[wanted]] = flat[wanted]
         num_read += batch.num_rows
-        report(0.9 * num_read / num_windows, "reading vectors")
+        report(0.9 * num_read / num_windows, Step("reading"))
     if path is None or vectors.nbytes <= MAX_BYTES_IN_MEMORY:
         return vectors
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -206,6 +236,11 @@ def _flat(column: pa.Array) -> np.ndarray:
 def _paths(store: Store, windows: pd.DataFrame) -> pd.Series:
     rows = store.rows("recordings", ["id", "path"]).to_pandas().set_index("id")["path"]
     return windows["recording"].astype(str).map(rows).fillna("").astype("category")
+
+
+def _recorded(store: Store) -> pd.DataFrame:
+    rows: pd.DataFrame = store.rows("recordings", ["id", "duration_s"]).to_pandas()
+    return rows.drop_duplicates("id").set_index("id").astype(float)
 
 
 def _scores(

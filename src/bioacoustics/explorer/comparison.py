@@ -9,8 +9,8 @@ from jaxtyping import Float, Int
 
 from bioacoustics.explorer.collection import Collection
 from bioacoustics.explorer.confounding import Report, confounders
-from bioacoustics.explorer.neighbour_maps import Progress
 from bioacoustics.explorer.novelty import distance_blocks
+from bioacoustics.explorer.steps import DONE, Progress, Step, silent
 
 MAX_WINDOWS = 5000  # that are compared, drawn by the seed
 
@@ -65,8 +65,8 @@ def matched(one: Collection, other: Collection) -> tuple[Int[np.ndarray, " same"
             [
                 windows["file"].astype(str),
                 windows["channel"].astype(str),
-                windows["start_s"].round(2),
-                windows["end_s"].round(2),
+                windows["start_s"].round(3),
+                windows["end_s"].round(3),
             ]
         )
         for windows in (one.windows, other.windows)
@@ -100,21 +100,21 @@ def compare(
         raise ValueError(
             f"{len(one)} and {len(other)} windows: two models are compared on the same, at least three"
         )
-    report = on_progress or (lambda _share, _what: None)
+    report = on_progress or silent
     finite = np.flatnonzero(np.isfinite(one).all(axis=1) & np.isfinite(other).all(axis=1))
     positions = finite
     if len(finite) > MAX_WINDOWS:
         positions = np.sort(np.random.default_rng(seed).choice(finite, MAX_WINDOWS, replace=False))
     count = min(num_neighbours, len(positions) - 1)
-    report(0.0, "neighbours")
+    report(0.0, Step("neighbours"))
     first, second = nearest(one[positions], count), nearest(other[positions], count)
     overlap = np.array([len(np.intersect1d(a, b)) for a, b in zip(first, second, strict=True)]) / count
     told = np.asarray(labels, dtype=str).tolist()
-    report(0.3, "the first model")
+    report(0.3, Step("first_model"))
     one_report = confounders(one, windows, told, seed=seed)
-    report(0.6, "the second model")
+    report(0.6, Step("second_model"))
     other_report = confounders(other, windows, told, seed=seed)
-    report(1.0, "done")
+    report(1.0, DONE)
     return Comparison(
         positions=positions,
         overlap=overlap,

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from bioacoustics.explorer.neighbour_maps import Progress
 from bioacoustics.explorer.principal import PrincipalComponents
 from bioacoustics.explorer.sentences import Sentence
+from bioacoustics.explorer.steps import DONE, Progress, Step, silent
 
 MAX_WINDOWS = 3000  # that a question is asked on, drawn by the seed
 MAX_CLASSES = 30  # the commonest; more are not told apart but left out
@@ -139,7 +139,7 @@ def confounders(
         seed: Of the draw among many windows.
         on_progress: Is told how far it is.
     """
-    report = on_progress or (lambda _share, _what: None)
+    report = on_progress or silent
     recordings = windows["recording"].astype(str).to_numpy()
     hours = windows["hour"].to_numpy(float)
     asked: dict[Question, np.ndarray] = {
@@ -152,13 +152,13 @@ def confounders(
         asked["recorder"] = windows["recorder"].astype(str).to_numpy()
     answers, not_asked = [], []
     for done, (what, classes) in enumerate(asked.items()):
-        report(done / len(asked), what)
+        report(done / len(asked), Step("asking", done + 1, len(asked)))
         told = _asked(points, what, classes, recordings, windows["start_s"].to_numpy(float), seed)
         if told is None:
             not_asked.append(what)
         else:
             answers.append(told)
-    report(1.0, "done")
+    report(1.0, DONE)
     answers.sort(key=lambda told: -told.skill)
     return Report(answers=tuple(answers), warnings=_warnings(answers), not_asked=tuple(not_asked))
 

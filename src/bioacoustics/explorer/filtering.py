@@ -19,6 +19,8 @@ class Wanted:
     dates: tuple[str, ...] = ()
     min_score: float = 0.0
     min_novelty: float = 0.0
+    seasons: tuple[str, ...] = ()
+    novel_only: bool = False  # of a new season, what lies off the map
 
     @property
     def is_everything(self) -> bool:
@@ -31,6 +33,7 @@ def fitting(
     wanted: Wanted,
     clusters: Int[np.ndarray, " windows"] | None = None,
     novelty: np.ndarray | None = None,
+    is_novel: Bool[np.ndarray, " windows"] | None = None,
 ) -> Bool[np.ndarray, " windows"]:
     """Which windows fit; one whose time nobody knows fits no time."""
     fits = np.ones(len(windows), bool)
@@ -55,6 +58,10 @@ def fitting(
         fits &= np.nan_to_num(windows["probability"].to_numpy(float), nan=-1.0) >= wanted.min_score
     if wanted.min_novelty > 0 and novelty is not None:
         fits &= np.nan_to_num(novelty, nan=-1.0) >= wanted.min_novelty
+    if wanted.seasons and "season" in windows:
+        fits &= windows["season"].isin(wanted.seasons).to_numpy(bool)
+    if wanted.novel_only and is_novel is not None:
+        fits &= is_novel
     return fits
 
 

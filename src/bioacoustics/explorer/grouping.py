@@ -1,7 +1,7 @@
 """Grouping: clusters of windows, numbered by size, with guidance, typical and odd members."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -9,8 +9,8 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel, Field
 
-from bioacoustics.explorer.neighbour_maps import Progress
 from bioacoustics.explorer.sentences import Sentence
+from bioacoustics.explorer.steps import DONE, Progress, Step, silent
 
 NOBODY = -1  # the number of windows in no cluster
 MAX_JUDGED = 3000  # windows that silhouettes are computed of, drawn by the seed
@@ -114,8 +114,8 @@ def group(
     """Find clusters, usually in principal components; points that are not finite belong to none."""
     from sklearn.cluster import HDBSCAN
 
-    report = on_progress or (lambda _share, _what: None)
-    report(0.0, "finding clusters")
+    report = on_progress or silent
+    report(0.0, Step("clusters"))
     finite = np.flatnonzero(np.isfinite(points).all(axis=1))
     rows = np.asarray(points[finite], np.float32)
     notes: list[Sentence] = []
@@ -152,8 +152,32 @@ def group(
     distances = np.full(len(points), np.nan)
     inside = numbers >= 0
     distances[inside] = np.linalg.norm(points[inside] - centroids[numbers[inside]], axis=1)
-    report(1.0, "done")
+    report(1.0, DONE)
     return Clusters(numbers=numbers, centroids=centroids, distances=distances, notes=tuple(notes))
+
+
+def joined_by(clusters: Clusters, points: Float[np.ndarray, "others components"]) -> Clusters:
+    """The same clusters with other windows behind their own: each joins the nearest centroid.
+
+    One that lies farther from it than every member belongs to none: it is unlike all that was grouped.
+    """
+    numbers = np.full(len(points), NOBODY)
+    distances = np.full(len(points), np.nan)
+    finite = np.flatnonzero(np.isfinite(points).all(axis=1))
+    if clusters.num_clusters and len(finite):
+        away = np.linalg.norm(points[finite, None] - clusters.centroids[None], axis=2)
+        nearest = away.argmin(axis=1)
+        farthest = np.array(
+            [clusters.distances[clusters.numbers == number].max() for number in range(clusters.num_clusters)]
+        )
+        joins = away.min(axis=1) <= farthest[nearest]
+        numbers[finite[joins]] = nearest[joins]
+        distances[finite[joins]] = away.min(axis=1)[joins]
+    return replace(
+        clusters,
+        numbers=np.concatenate([clusters.numbers, numbers]),
+        distances=np.concatenate([clusters.distances, distances]),
+    )
 
 
 def by_size(found: Int[np.ndarray, " windows"]) -> Int[np.ndarray, " windows"]:
@@ -176,7 +200,7 @@ def guidance(
     """
     from sklearn.metrics import silhouette_score
 
-    report = on_progress or (lambda _share, _what: None)
+    report = on_progress or silent
     rows = np.asarray(points[np.isfinite(points).all(axis=1)], np.float32)
     if len(rows) > MAX_JUDGED:
         rows = rows[np.random.default_rng(seed).choice(len(rows), MAX_JUDGED, replace=False)]
@@ -188,12 +212,12 @@ def guidance(
     table = []
     numbers = range(2, min(max_clusters, num_different - 1) + 1)
     for done, number in enumerate(numbers):
-        report(done / len(numbers), f"{number} clusters")
+        report(done / len(numbers), Step("comparing_clusters", number))
         found, inertia = _kmeans(rows, number, seed)
         table.append((number, inertia, float(silhouette_score(rows, found))))
     frame = pd.DataFrame(table, columns=["num_clusters", "inertia", "silhouette"])
     best = int(frame["num_clusters"].iloc[int(frame["silhouette"].to_numpy().argmax())])
-    report(1.0, "done")
+    report(1.0, DONE)
     return Guidance(table=frame, best_silhouette=best, elbow=_elbow(frame))
 
 

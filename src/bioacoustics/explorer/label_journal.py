@@ -88,16 +88,19 @@ class LabelJournal:
         remove_labels(self.store, [row["id"] for row in last])
         return Undone(label=last[0]["label"], num_windows=len(last))
 
+    def newest(self) -> datetime | None:
+        """When this person said something last."""
+        said = self.store.rows("labels", ["at"], f"who = {quoted(self.who)}")["at"].to_pylist()
+        return max(said, default=None)
+
     def _rows(self, ids: Sequence[str]) -> pa.Table:
         condition = f"id IN ({', '.join(map(quoted, ids))})" if ids else "false"
         return self.store.rows("labels", LABELS.names, condition).cast(LABELS)
 
     def _next_moment(self) -> datetime:
         """Now, but later than all that this person said: the order of what was said must be known."""
-        said = self.store.rows("labels", ["at"], f"who = {quoted(self.who)}")["at"].to_pylist()
-        now = datetime.now(UTC)
-        later: list[datetime] = [at + timedelta(microseconds=1) for at in said]
-        return max([now, *later])
+        now, newest = datetime.now(UTC), self.newest()
+        return now if newest is None else max(now, newest + timedelta(microseconds=1))
 
 
 def statements(store: Store) -> pd.DataFrame:
@@ -137,6 +140,8 @@ def write_labels(store: Store, path: Path, clips_dir: Path | None = None) -> int
     Columns: filename, labels ("label1,label2"), group (the recording, so that a recording is never divided),
     start_s, end_s, who, at. With `clips_dir` every window is cut into a clip of its own there, which
     `filename` names: then the table trains a model as it is. Without, `filename` is the whole recording.
+    Clips of a store that was made with --time_expansion play as slowly as the model heard them; `start_s` and
+    `end_s` stay true seconds of the recording.
 
     Raises:
         ValueError: Nothing is labelled, or a recording that is to be cut cannot be read.
@@ -146,15 +151,17 @@ def write_labels(store: Store, path: Path, clips_dir: Path | None = None) -> int
     if said.empty:
         raise ValueError(f"{store.location}: nothing is labelled yet")
     paths = {row["file"]: row["path"] for row in store.rows("recordings", ["file", "path"]).to_pylist()}
+    expansion = _time_expansion(store)
+    digits = 2 if expansion == 1 else 4
     rows = []
     for _, members in said.groupby("window", sort=True):
         first = members.iloc[0]
         name = str(first["file"])
         if clips_dir is not None:
             place = PurePosixPath(name)
-            clip = f"{place.stem}_{first['start_s']:.2f}_{first['end_s']:.2f}.wav"
+            clip = f"{place.stem}_{first['start_s']:.{digits}f}_{first['end_s']:.{digits}f}.wav"
             name = str(place.with_name(clip))
-            _cut(Path(paths.get(first["file"], first["file"])), first, clips_dir / name)
+            _cut(Path(paths.get(first["file"], first["file"])), first, clips_dir / name, expansion)
         who = ",".join(sorted(set(members["who"])))
         at = max(members["at"]).isoformat(timespec="seconds")
         names = ",".join(sorted(members["label"]))
@@ -193,7 +200,8 @@ def read_labels_into(store: Store, path: Path, who: str) -> int:
             continue
         if row.cells.get("start_s"):
             begins = number_of(row.cells["start_s"])
-            members = members[(members["start_s"] - begins).abs() < _SAME_MOMENT_S]
+            away_s = (members["start_s"] - begins).abs()
+            members = members[(away_s < _SAME_MOMENT_S) & (away_s == away_s.min())]
         if len(members) != 1:
             complaints.add(
                 f"it fits {len(members)} windows, not one; write the columns start_s and end_s as the "
@@ -212,8 +220,14 @@ def read_labels_into(store: Store, path: Path, who: str) -> int:
     return len({window for window, _ in found})
 
 
-def _cut(source: Path, window: pd.Series, clip: Path) -> None:
+def _time_expansion(store: Store) -> float:
+    reading = (store.fact("embed") or {}).get("front_end") or {}
+    return float(reading.get("time_expansion", 1))
+
+
+def _cut(source: Path, window: pd.Series, clip: Path, slowdown: float) -> None:
     try:
-        cut_to_file(read_header(source, source.parent), window["start_s"], window["end_s"], clip)
+        recording = read_header(source, source.parent)
+        cut_to_file(recording, window["start_s"], window["end_s"], clip, slowdown=slowdown)
     except UnreadableAudioError as error:
         raise ValueError(f"{source}: no clip can be cut, since {error.reason}") from error

@@ -32,6 +32,8 @@ class ViewState(BaseModel, frozen=True, extra="ignore"):
     grouping: Literal["kmeans", "hdbscan"] = "kmeans"
     k: int = Field(default=8, ge=2, le=40)
     min_size: int = Field(default=15, ge=2, le=200)
+    season: str = Field(default="", max_length=200)  # name of a store, or "date"
+    season_date: str = Field(default="", max_length=10)
     panel: str = Field(default="clusters", max_length=40)
     language: Literal["en", "es"] = "en"
     spectrogram: SpectrogramConfig = SpectrogramConfig()

@@ -1,7 +1,7 @@
 """Neighbour maps: t-SNE and UMAP of principal components, with settings that fit the number of windows."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from bioacoustics.explorer.principal import Scaling
 from bioacoustics.explorer.sentences import Sentence
+from bioacoustics.explorer.steps import DONE, Progress, Step, silent
 
 MIN_WINDOWS = 5  # fewer have no neighbourhoods to draw
 ITERATIONS_PER_REPORT = 10
@@ -19,7 +20,6 @@ _FASTEST_EXACT = 10_000  # windows; above, t-SNE interpolates forces on a grid, 
 
 Rows = Float[np.ndarray, "windows components"]
 Coordinates = Float[np.ndarray, "windows dimensions"]
-Progress = Callable[[float, str], None]  # share done, what is being done; what it raises ends the work
 
 
 class MapSettings(BaseModel, frozen=True, extra="forbid"):
@@ -91,8 +91,8 @@ def fit_neighbours(
         ModuleNotFoundError: The package is not installed; the message says how to get it.
     """
     rows = np.ascontiguousarray(rows, np.float32)
-    report = on_progress or _silent
-    report(0.0, "looking for neighbours")
+    report = on_progress or silent
+    report(0.0, Step("neighbours"))
     match config:
         case TSNEConfig():
             engine = _tsne(rows, config, report)
@@ -129,9 +129,9 @@ def place_neighbours(
     engine: Any, rows: Rows, config: NeighbourConfig, on_progress: Progress | None = None
 ) -> Coordinates:
     """Where new rows lie on the map of an engine; what is on it already does not move."""
-    report = on_progress or _silent
+    report = on_progress or silent
     rows = np.ascontiguousarray(rows, np.float32)
-    report(0.0, "placing windows on the map")
+    report(0.0, Step("placing"))
     match config:
         case TSNEConfig():
             # openTSNE's own settings for new points, but never more neighbours than the map has.
@@ -142,7 +142,7 @@ def place_neighbours(
         case UMAPConfig():
             with _told(engine, report):
                 placed = engine.transform(rows)
-    report(1.0, "done")
+    report(1.0, DONE)
     return np.array(placed, np.float32)
 
 
@@ -173,7 +173,7 @@ def _callbacks(report: Progress, num_iterations: int) -> dict[str, Any]:
     def tell(_iteration: int, _error: float, _embedding: object) -> None:
         nonlocal done
         done += ITERATIONS_PER_REPORT
-        report(min(done / num_iterations, 1.0), f"iteration {done} of {num_iterations}")
+        report(min(done / num_iterations, 1.0), Step("iterations", done, num_iterations))
 
     return {"callbacks": [tell], "callbacks_every_iters": ITERATIONS_PER_REPORT}
 
@@ -230,7 +230,7 @@ class _Meter:
     def write(self, text: str) -> None:
         share, percent, _ = text.partition("%")
         if percent and share.strip("\r ").isdigit():
-            self._report(int(share.strip("\r ")) / 100, "arranging windows")
+            self._report(int(share.strip("\r ")) / 100, Step("arranging"))
 
     def flush(self) -> None:
         """Nothing waits."""
@@ -250,7 +250,3 @@ def _told(engine: Any, report: Progress) -> Iterator[None]:
         yield
     finally:
         engine.tqdm_kwds = {"disable": True}
-
-
-def _silent(_share: float, _what: str) -> None:
-    """Nobody wants to know."""

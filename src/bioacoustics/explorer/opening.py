@@ -40,6 +40,10 @@ class OpeningConfig(BaseModel, frozen=True, extra="forbid"):
     compare: Path | None = Field(
         default=None, description="a second store of the same recordings, made by another model"
     )
+    season: Path | None = Field(
+        default=None,
+        description="a second store by the same model, whose windows are placed on the map of the first",
+    )
     deployments: Path | None = Field(
         default=None, description="table of sites with latitude, longitude and time zone, for sun and place"
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from bioacoustics.explorer.fitted_map import MapConfig
 from bioacoustics.explorer.opening import OpeningConfig
 from bioacoustics.explorer.panels.clusters import ask_clusters, clusters
 from bioacoustics.explorer.panels.colour_and_filter import colour, filters, passing
@@ -20,10 +21,12 @@ from bioacoustics.explorer.panels.patterns import patterns
 from bioacoustics.explorer.panels.principal_components import principal_components
 from bioacoustics.explorer.panels.progress import progress
 from bioacoustics.explorer.panels.safety import is_local_visitor
+from bioacoustics.explorer.panels.season import season, with_season
 from bioacoustics.explorer.panels.session import Page, say
 from bioacoustics.explorer.panels.teach import teach_panel
 from bioacoustics.explorer.panels.tour import tour
 from bioacoustics.explorer.sounds import Sounds
+from bioacoustics.explorer.spectrograms import view_of
 
 STYLE = Path(__file__).parent / "assets" / "page.css"
 # A panel is a function of the page, shown under its word `panel_NAME`.
@@ -32,6 +35,7 @@ PANELS = {
     "components": principal_components,
     "patterns": patterns,
     "teach": teach_panel,
+    "season": season,
     "compare": compare_models,
     "export": export,
 }
@@ -71,21 +75,14 @@ def _show(config: OpeningConfig, store: Opened) -> None:
     restore_view()
     with st.sidebar:
         wanted = map_settings()
-    jobs, collection = store.jobs, store.collection
-    page = Page(
-        config=config,
-        collection=collection,
-        sounds=Sounds(collection.windows, config.data_dir),
-        jobs=jobs,
-        vectors=store.vectors,
-        map=store.ask_map(wanted),
-        clusters=ask_clusters(store),
-    )
+    page = _page_of(config, with_season(config, store), wanted)
     with st.sidebar:
         progress(page)
         page.colouring = colour(page)
         page.passes = passing(page, filters(page))
         sidebar_counts(page)
+    reading = page.collection.facts.get("front_end") or {}
+    st.session_state.setdefault("spectrogram", view_of(float(reading.get("time_expansion", 1))))
     restore_places(page)
     header(page)
     with st.container():  # always there, so that what follows keeps its place
@@ -98,6 +95,26 @@ def _show(config: OpeningConfig, store: Opened) -> None:
         listen(page)
     similar(page)
     _panels(page)
+
+
+def _page_of(config: OpeningConfig, store: Opened, wanted: MapConfig) -> Page:
+    mapped, files = store.ask_map(wanted), store.save_all()
+    return Page(
+        config=config,
+        collection=store.collection,
+        sounds=Sounds(store.collection.windows, config.data_dir),
+        jobs=store.jobs,
+        vectors=store.vectors,
+        recordings=store.recordings,
+        all_vectors=files[0],
+        all_recordings=files[1],
+        map=mapped.work,
+        map_file=mapped.map,
+        placed_file=mapped.placed,
+        clusters=ask_clusters(store),
+        season=store.season[0] if store.season is not None else None,
+        refresh_labels=store.refresh_labels,
+    )
 
 
 def _panels(page: Page) -> None:

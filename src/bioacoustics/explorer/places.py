@@ -6,11 +6,14 @@ import pandas as pd
 
 from bioacoustics.audio.recordings import UnreadableAudioError, read_header
 from bioacoustics.data.deployments import NO_DEPLOYMENTS, place, read_deployments
+from bioacoustics.explorer.steps import Progress, Step, silent
 
 SECONDS_PER_HOUR = 3600.0
 
 
-def places_of(windows: pd.DataFrame, deployments: Path | None = None) -> pd.DataFrame:
+def places_of(
+    windows: pd.DataFrame, deployments: Path | None = None, on_progress: Progress | None = None
+) -> pd.DataFrame:
     """One row a recording: recorder ("" where unknown), latitude, longitude and hours east of UTC (NaN).
 
     Only headers are read; a recording that is not where it was has an empty row.
@@ -20,9 +23,11 @@ def places_of(windows: pd.DataFrame, deployments: Path | None = None) -> pd.Data
         ValueError: The table contradicts itself.
     """
     table = read_deployments(deployments) if deployments is not None else NO_DEPLOYMENTS
-    rows = []
+    report = on_progress or silent
+    rows: list[dict[str, object]] = []
     firsts = windows.drop_duplicates("recording")
     for name, file, path in zip(firsts["recording"], firsts["file"], firsts["path"], strict=True):
+        report(len(rows) / len(firsts), Step("headers"))
         row: dict[str, object] = {"recording": str(name), "recorder": ""}
         try:
             found = place(read_header(Path(str(path)), _root(Path(str(path)), str(file))), table)

@@ -1,122 +1,168 @@
-"""Requests: what the page can ask of a process beside it, and where the answers are kept."""
+"""Requests: what the page can ask of a process beside it, and under which name the answer is kept."""
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import pandas as pd
 from pydantic import BaseModel, Field, TypeAdapter
 
 from bioacoustics.audio.writing import atomic_write
-from bioacoustics.explorer.grouping import Clusters, GroupConfig, group, guidance
-from bioacoustics.explorer.neighbour_maps import Progress
-from bioacoustics.explorer.principal import fit_components
-from bioacoustics.explorer.projection import FittedMap, MapConfig, fit_map
-from bioacoustics.explorer.sentences import Sentence
-
-Answer = Mapping[str, np.ndarray]
+from bioacoustics.explorer.fitted_map import MapConfig
+from bioacoustics.explorer.grouping import GroupConfig
+from bioacoustics.explorer.teaching import TeachConfig
 
 
-class _OnVectors(BaseModel, frozen=True, extra="forbid"):
-    vectors: Path  # .npy of a collection, named by its fingerprint
+class Asked(BaseModel, frozen=True, extra="forbid"):
+    """What all requests have in common: every path of theirs is a file that is named by its content."""
+
+    @property
+    def subject(self) -> tuple[Any, ...]:
+        """Of which windows it is: while an answer is waited for, an older one of the same may be shown."""
+        return tuple(getattr(self, name, None) for name in ("vectors", "others"))
 
 
-class MapRequest(_OnVectors, frozen=True, extra="forbid"):
+class MapRequest(Asked, frozen=True, extra="forbid"):
     """Make a map; the answer is what `FittedMap.load` reads."""
 
     kind: Literal["map"] = "map"
+    vectors: Path  # .npy of a collection
     config: MapConfig
     groups: Path | None = None  # .npy with the recording of each window
 
 
-class PlaceRequest(_OnVectors, frozen=True, extra="forbid"):
-    """Place other windows on a map; the answer has coordinates, novelty and is_novel."""
+class PlaceRequest(Asked, frozen=True, extra="forbid"):
+    """Place other windows on a map; the answer has coordinates, principal, novelty and is_novel."""
 
     kind: Literal["place"] = "place"
+    vectors: Path
     map: Path
 
 
-class GroupRequest(_OnVectors, frozen=True, extra="forbid"):
+class GroupRequest(Asked, frozen=True, extra="forbid"):
     """Find clusters in principal components; the answer has numbers, centroids, distances and notes."""
 
     kind: Literal["group"] = "group"
+    vectors: Path
     config: GroupConfig
     num_components: int = Field(default=50, ge=1)
+    others: Path | None = None  # .npy of windows that join the clusters without changing them
 
 
-class GuidanceRequest(_OnVectors, frozen=True, extra="forbid"):
+class GuidanceRequest(Asked, frozen=True, extra="forbid"):
     """Compare numbers of clusters; the answer has num_clusters, inertia, silhouette, best and elbow."""
 
     kind: Literal["guidance"] = "guidance"
+    vectors: Path
     max_clusters: int = Field(default=20, ge=2)
     num_components: int = Field(default=50, ge=1)
     seed: int = 0
 
 
-Request = Annotated[MapRequest | PlaceRequest | GroupRequest | GuidanceRequest, Field(discriminator="kind")]
-AnyRequest = MapRequest | PlaceRequest | GroupRequest | GuidanceRequest
-REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(Request)
+class TeachRequest(Asked, frozen=True, extra="forbid"):
+    """Teach a classifier; the answer is what `answers.taught_of` reads."""
+
+    kind: Literal["teach"] = "teach"
+    vectors: Path
+    recordings: Path  # .npy with the recording of each window
+    said: Path  # table of labelled windows, the first labelled first: position, then a column for each label
+    config: TeachConfig
+
+
+class GrowthRequest(Asked, frozen=True, extra="forbid"):
+    """Teach with ever more of the labels; the answer has the columns of `teaching.growth`."""
+
+    kind: Literal["growth"] = "growth"
+    vectors: Path
+    recordings: Path
+    said: Path
+    config: TeachConfig
+
+
+class SurveyRequest(Asked, frozen=True, extra="forbid"):
+    """Read headers, and how loud some windows are; the answer has the columns of `Survey`."""
+
+    kind: Literal["survey"] = "survey"
+    recordings: Path  # table: recording, file, path
+    windows: Path  # table: position, path, channel, start_s, end_s
+    deployments: str = ""  # table of places with its date of change, so that a mended one is read again
+    deployments_changed_ns: int = 0
+
+    @property
+    def subject(self) -> tuple[Any, ...]:
+        """Other recordings lie elsewhere."""
+        return (self.recordings, self.windows)
+
+
+class ReportRequest(Asked, frozen=True, extra="forbid"):
+    """Ask what vectors tell and what components follow; the answer is a `confounding.Report` with a table."""
+
+    kind: Literal["report"] = "report"
+    map: Path
+    placed: Path | None = None  # the answer that places the windows which the map does not hold
+    windows: Path  # table: recording, site, recorder, hour, start_s, labels, loudness
+
+
+class CompareRequest(Asked, frozen=True, extra="forbid"):
+    """Compare two models; the answer has overlap, chance and two reports."""
+
+    kind: Literal["compare"] = "compare"
+    vectors: Path
+    others: Path  # .npy of the other model
+    windows: Path  # table of the windows of both: here, there, recording, site, hour, start_s, labels
+
+
+class OverviewRequest(Asked, frozen=True, extra="forbid"):
+    """Look at a stretch of a recording as a whole; the answer has levels, sample_rate_hz and heard_s."""
+
+    kind: Literal["overview"] = "overview"
+    recording: str
+    changed_ns: int
+    channel: str
+    start_s: float
+    end_s: float
+
+    @property
+    def subject(self) -> tuple[Any, ...]:
+        """The picture of another recording, or of another part, is not to be seen meanwhile."""
+        return (self.recording, self.channel, self.start_s, self.end_s)
+
+
+AnyRequest = (
+    MapRequest
+    | PlaceRequest
+    | GroupRequest
+    | GuidanceRequest
+    | TeachRequest
+    | GrowthRequest
+    | SurveyRequest
+    | ReportRequest
+    | CompareRequest
+    | OverviewRequest
+)
+REQUEST: TypeAdapter[AnyRequest] = TypeAdapter(Annotated[AnyRequest, Field(discriminator="kind")])
+FORMAT = 2  # of the answers; raised where the same request has another answer than before
 
 
 def answer_path(request: AnyRequest, cache: Path) -> Path:
-    """Where the answer is kept: files are named by their content, so equal requests are the same file."""
+    """Where the answer is kept: equal requests are the same file."""
     values = request.model_dump(mode="json")
-    for name in ("vectors", "groups", "map"):
-        if values.get(name):
-            values[name] = Path(values[name]).name
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:20]
-    return cache / f"{request.kind}-{digest}.npz"
+    for name, value in request:
+        if isinstance(value, Path):
+            values[name] = value.name
+    text = json.dumps([FORMAT, values], sort_keys=True)
+    return cache / f"{request.kind}-{hashlib.sha256(text.encode()).hexdigest()[:20]}.npz"
 
 
-def carry_out(request: AnyRequest, path: Path, on_progress: Progress) -> None:
-    """Compute the answer and write it to `path`, whole or not at all."""
-    vectors = np.load(request.vectors, mmap_mode="r", allow_pickle=False)
-    match request:
-        case MapRequest():
-            groups = None if request.groups is None else np.load(request.groups, allow_pickle=False).tolist()
-            fit_map(vectors, request.config, groups=groups, on_progress=on_progress).save(path)
-        case PlaceRequest():
-            placed = FittedMap.load(request.map).transform(vectors, on_progress)
-            _save(path, coordinates=placed.coordinates, novelty=placed.novelty, is_novel=placed.is_novel)
-        case GroupRequest():
-            on_progress(0.0, "principal components")
-            points = fit_components(vectors, request.num_components).apply(vectors)
-            found = group(points, request.config, on_progress)
-            _save(
-                path,
-                numbers=found.numbers,
-                centroids=found.centroids,
-                distances=found.distances,
-                notes=np.array(found.notes, dtype=str).reshape(-1, 2),
-            )
-        case GuidanceRequest():
-            points = fit_components(vectors, request.num_components).apply(vectors)
-            told = guidance(
-                points, max_clusters=request.max_clusters, seed=request.seed, on_progress=on_progress
-            )
-            columns = {name: told.table[name].to_numpy() for name in told.table.columns}
-            _save(path, **columns, best=np.array(told.best_silhouette), elbow=np.array(told.elbow))
-
-
-def read_answer(path: Path) -> Answer:
-    """The arrays of an answer (of a map rather use `FittedMap.load`)."""
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
-
-
-def clusters_of(answer: Answer) -> Clusters:
-    """The clusters that answer a `GroupRequest`."""
-    return Clusters(
-        numbers=answer["numbers"],
-        centroids=answer["centroids"],
-        distances=answer["distances"],
-        notes=tuple(Sentence(str(en), str(es)) for en, es in answer["notes"]),
-    )
-
-
-def _save(path: Path, **arrays: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as file:
-        np.savez(file, allow_pickle=False, **arrays)
+def kept_table(frame: pd.DataFrame, folder: Path) -> Path:
+    """Write a table where the work in the background reads it, under a name that its content gives."""
+    digest = hashlib.sha256(repr(list(frame.columns)).encode())
+    digest.update(np.ascontiguousarray(pd.util.hash_pandas_object(frame, index=False)).tobytes())
+    path = folder / f"table-{digest.hexdigest()[:20]}.parquet"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as file:
+            frame.to_parquet(file, index=False)
+    return path

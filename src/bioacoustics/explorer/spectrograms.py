@@ -14,6 +14,7 @@ from bioacoustics.explorer.sounds import Cut
 ColourMap = Literal["magma", "viridis", "cividis", "inferno", "gray_r"]
 Preset = Literal["all", "birds", "frogs", "insects", "bats"]
 MAX_COLUMNS, MAX_ROWS = 900, 320  # more than the place on the page shows nothing
+MAX_SLOWDOWN = 50.0
 QUIETEST = (1.0 / 32768) ** 2  # of 16 bits
 
 
@@ -26,7 +27,7 @@ class SpectrogramConfig(BaseModel, frozen=True, extra="forbid"):
     range_db: float = Field(default=60.0, ge=10, le=120)  # below the loudest
     window_ms: float = Field(default=16.0, ge=0.5, le=200)  # long: fine in frequency; short: fine in time
     colour_map: ColourMap = "magma"
-    slowdown: float = Field(default=1.0, ge=1, le=50)
+    slowdown: float = Field(default=1.0, ge=1, le=MAX_SLOWDOWN)
     context: float = Field(default=0.5, ge=0, le=5)  # lengths of the window shown before and behind it
     is_evened: bool = True
 
@@ -48,6 +49,13 @@ PRESETS: dict[Preset, SpectrogramConfig] = {
         preset="bats", low_khz=10, high_khz=125, range_db=60, window_ms=2, slowdown=10, context=0.2
     ),
 }
+
+
+def view_of(time_expansion: float) -> SpectrogramConfig:
+    """How windows are first shown: those that the model heard slowed down are played as slowly."""
+    if time_expansion <= 1:
+        return PRESETS["all"]
+    return PRESETS["bats"].model_copy(update={"slowdown": min(time_expansion, MAX_SLOWDOWN)})
 
 
 def band_khz(config: SpectrogramConfig, sample_rate_hz: int) -> tuple[float, float]:

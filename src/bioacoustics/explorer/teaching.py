@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from bioacoustics.explorer.judging import Judgement, Threshold, judged, scale_of, threshold_for
 from bioacoustics.explorer.sentences import Sentence
+from bioacoustics.explorer.steps import Progress, Step, silent
 
 NORM_EPS = 1e-6  # of the layer norm of a classification head, which has to give the same numbers
 SMALLEST_STD = 1e-3  # of a channel that says nothing
@@ -69,6 +70,8 @@ def teach(
     targets: Targets,
     recordings: Sequence[str],
     config: TeachConfig = TeachConfig(),  # noqa: B008 -- frozen
+    *,
+    on_progress: Progress | None = None,
 ) -> Taught:
     """Fit a classifier to the labelled windows of a collection.
 
@@ -82,12 +85,14 @@ def teach(
         targets: What is known, as `targets_of` says it.
         recordings: The recording of every window.
         config: How.
+        on_progress: Is told how far it is.
 
     Raises:
         ValueError: Nothing is labelled as present, or there is nothing to tell a label from.
     """
     if not len(labels):
         raise ValueError("nothing is labelled as present yet: give at least one window a name")
+    report = on_progress or silent
     known = np.flatnonzero(np.isfinite(targets).any(axis=1))
     presumed = _presumed(targets, config)
     rows = _Standard.of(vectors, config.seed)
@@ -97,6 +102,7 @@ def teach(
     if not is_grouped:
         notes.append(_ONE_RECORDING)
     for column, label in enumerate(labels):
+        report(column / len(labels), Step("teaching", column + 1, len(labels)))
         mine = np.isfinite(targets[known, column])
         is_present = targets[known[mine], column] == 1
         fit = _Fit(
@@ -131,6 +137,8 @@ def growth(
     recordings: Sequence[str],
     order: Int[np.ndarray, " labelled"],
     config: TeachConfig = TeachConfig(),  # noqa: B008 -- frozen
+    *,
+    on_progress: Progress | None = None,
 ) -> pd.DataFrame:
     """How much each further quarter of the labels was worth.
 
@@ -145,9 +153,12 @@ def growth(
         recordings: The recording of every window.
         order: Positions of the labelled windows, the first labelled first.
         config: How.
+        on_progress: Is told how far it is.
     """
     rows = []
-    for share in SHARES:
+    report = on_progress or silent
+    for done, share in enumerate(SHARES):
+        report(done / len(SHARES), Step("growing", done + 1, len(SHARES)))
         part = order[: max(1, round(share * len(order)))]
         seen = np.full_like(targets, np.nan)
         seen[part] = targets[part]

@@ -1,7 +1,7 @@
 """Temporal patterns: activity by hour and day on the local clock, timelines, transitions, ways over the map.
 
-Activity is windows per hour that was recorded, so that a night with more recordings is not a louder night.
-All windows of the collection count as effort, whatever is in them.
+Activity is windows per hour that was recorded, so that a night with more recordings is not a louder night;
+`effort` says how those hours are known.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-NUM_HOURS = 24
-SECONDS_PER_HOUR = 3600.0
+from bioacoustics.explorer.effort import NUM_HOURS, SECONDS_PER_HOUR, Effort, cells_of, days_of, hours_of
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -36,36 +35,40 @@ class Transitions:
         return np.where(sums > 0, self.counts / np.maximum(sums, 1), np.nan)
 
 
-def activity_by_hour(windows: pd.DataFrame, values: Sequence[str]) -> pd.DataFrame:
+def activity_by_hour(
+    windows: pd.DataFrame, values: Sequence[str], effort: Effort | None = None
+) -> pd.DataFrame:
     """Windows of each value per recorded hour, by hour of day: one row a value, columns 0 to 23.
 
     NaN where no window of the collection lies; "" is no value. Windows without a known time do not count.
+    Without `effort` recordings are as long as their windows reach.
     """
-    hours = _hours(windows)
-    effort = _effort(windows, hours, NUM_HOURS)
-    return _activity(values, hours, effort, list(range(NUM_HOURS)))
+    known = effort or Effort.of(windows)
+    return _activity(values, hours_of(windows), known, known.hours.sum(axis=0), list(range(NUM_HOURS)))
 
 
-def activity_by_day(windows: pd.DataFrame, values: Sequence[str]) -> pd.DataFrame:
+def activity_by_day(
+    windows: pd.DataFrame, values: Sequence[str], effort: Effort | None = None
+) -> pd.DataFrame:
     """The same by day: columns are dates from the first to the last, days without recordings are NaN."""
-    days = _days(windows)
-    names = _dates(windows)
-    effort = _effort(windows, days, len(names))
-    return _activity(values, days, effort, names)
+    known = effort or Effort.of(windows)
+    return _activity(values, days_of(windows), known, known.hours.sum(axis=1), known.dates)
 
 
-def heat_map(windows: pd.DataFrame, values: Sequence[str], value: str) -> pd.DataFrame:
+def heat_map(
+    windows: pd.DataFrame, values: Sequence[str], value: str, effort: Effort | None = None
+) -> pd.DataFrame:
     """Windows of one value per recorded hour: a row for each day, columns 0 to 23; NaN without recordings."""
-    cells, names = _cells(windows)
-    effort = _effort(windows, cells, len(names) * NUM_HOURS)
-    is_value = (np.asarray(values, dtype=str) == value) & (cells >= 0)
-    counts = np.bincount(cells[is_value], minlength=len(effort))
-    return _by_day(_rate(counts, effort), names)
+    known, cells = effort or Effort.of(windows), cells_of(windows)
+    is_value = np.asarray(values, dtype=str) == value
+    hours = known.hours.ravel()
+    counts, num_windows = (_counts(cells[chosen], len(hours)) for chosen in (is_value, slice(None)))
+    return _by_day(known.rate(counts, num_windows, hours), known.dates)
 
 
 def mean_score(windows: pd.DataFrame, scores: Float[np.ndarray, " windows"]) -> pd.DataFrame:
     """The mean score of the windows: one row a day, columns 0 to 23; NaN where nothing was recorded."""
-    cells, names = _cells(windows)
+    cells, names = cells_of(windows), Effort.of(windows).dates
     known = (cells >= 0) & np.isfinite(scores)
     size = len(names) * NUM_HOURS
     counts = np.bincount(cells[known], minlength=size)
@@ -176,64 +179,24 @@ def _natural(name: str) -> tuple[int, float, str]:
     return (0, float(name), "") if name.isdigit() else (1, 0.0, name)
 
 
-def _hours(windows: pd.DataFrame) -> Int[np.ndarray, " windows"]:
-    hours = windows["hour"].to_numpy(float)
-    return np.where(np.isfinite(hours), np.minimum(np.nan_to_num(hours), NUM_HOURS - 1e-6), -1).astype(int)
-
-
-def _dates(windows: pd.DataFrame) -> list[str]:
-    """Every date from the first to the last."""
-    known = sorted({str(text) for text in windows["date"].astype(str).unique()} - {""})
-    if not known:
-        return []
-    first, last = date.fromisoformat(known[0]), date.fromisoformat(known[-1])
-    return [(first + timedelta(days=i)).isoformat() for i in range((last - first).days + 1)]
-
-
-def _days(windows: pd.DataFrame) -> Int[np.ndarray, " windows"]:
-    number_of = {name: i for i, name in enumerate(_dates(windows))}
-    return np.array([number_of.get(text, -1) for text in windows["date"].astype(str)], dtype=int)
-
-
-def _cells(windows: pd.DataFrame) -> tuple[Int[np.ndarray, " windows"], list[str]]:
-    """The hour of the season in which each window begins, -1 where that is unknown."""
-    hours, days = _hours(windows), _days(windows)
-    return np.where((hours >= 0) & (days >= 0), days * NUM_HOURS + hours, -1), _dates(windows)
-
-
-def _effort(
-    windows: pd.DataFrame, bins: Int[np.ndarray, " windows"], size: int
-) -> Float[np.ndarray, " bins"]:
-    """Hours of sound in each bin; windows that overlap count as far as the next one of the recording."""
-    codes = [windows[name].astype("category").cat.codes.to_numpy() for name in ("channel", "recording")]
-    starts, ends = windows["start_s"].to_numpy(float), windows["end_s"].to_numpy(float)
-    order = np.lexsort((starts, *codes))
-    is_same = np.ones(max(len(order) - 1, 0), bool)
-    for code in codes:
-        is_same &= code[order[:-1]] == code[order[1:]]
-    lengths = ends - starts
-    gaps = starts[order[1:]] - starts[order[:-1]]
-    lengths[order[:-1]] = np.where(is_same, np.minimum(lengths[order[:-1]], gaps), lengths[order[:-1]])
-    known = bins >= 0
-    return np.bincount(bins[known], weights=lengths[known], minlength=size) / SECONDS_PER_HOUR
-
-
 def _activity(
     values: Sequence[str],
     bins: Int[np.ndarray, " windows"],
-    effort: Float[np.ndarray, " bins"],
+    effort: Effort,
+    hours: Float[np.ndarray, " bins"],
     names: Sequence[object],
 ) -> pd.DataFrame:
     named = np.asarray(values, dtype=str)
-    rows = {}
-    for value in sorted(set(named.tolist()) - {""}, key=_natural):
-        inside = (named == value) & (bins >= 0)
-        rows[value] = _rate(np.bincount(bins[inside], minlength=len(effort)), effort)
+    num_windows = _counts(bins, len(hours))
+    rows = {
+        value: effort.rate(_counts(bins[named == value], len(hours)), num_windows, hours)
+        for value in sorted(set(named.tolist()) - {""}, key=_natural)
+    }
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(names), dtype=float)
 
 
-def _rate(counts: Int[np.ndarray, " bins"], effort: Float[np.ndarray, " bins"]) -> Float[np.ndarray, " bins"]:
-    return np.where(effort > 0, counts / np.where(effort > 0, effort, 1), np.nan)
+def _counts(bins: Int[np.ndarray, " windows"], size: int) -> Int[np.ndarray, " bins"]:
+    return np.bincount(bins[bins >= 0], minlength=size)
 
 
 def _by_day(values: Float[np.ndarray, " bins"], names: Sequence[str]) -> pd.DataFrame:

@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-from bioacoustics.explorer.requests import REQUEST, carry_out
+from bioacoustics.explorer.carrying_out import carry_out
+from bioacoustics.explorer.requests import REQUEST
+from bioacoustics.explorer.steps import Step
 
 
 def work(requests: TextIO, answers: TextIO) -> None:
@@ -18,8 +20,8 @@ def work(requests: TextIO, answers: TextIO) -> None:
         asked = json.loads(line)
         number, path = asked["number"], Path(asked["path"])
 
-        def tell(share: float, what: str, number: int = number) -> None:
-            _say(answers, number=number, share=share, what=what)
+        def tell(share: float, step: Step, number: int = number) -> None:
+            _say(answers, number=number, share=share, step=step)
 
         try:
             carry_out(REQUEST.validate_python(asked["request"]), path, tell)

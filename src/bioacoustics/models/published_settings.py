@@ -277,9 +277,9 @@ def eat_config(header: Header) -> EATConfig:
             f"this layout is that of EAT models, and this is a {header.architecture!r} model: "
             "write it as beats or bioacoustics"
         )
-    if header.head is not None and header.head.refines:
+    if header.head is not None and (header.head.refines or header.head.whitens):
         raise ValueError(
-            "this detector has one layer more than the published classifiers: write it as bioacoustics"
+            "this detector has more layers than the published classifiers: write it as bioacoustics"
         )
     return header.encoder
 

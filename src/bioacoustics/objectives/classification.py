@@ -66,7 +66,7 @@ class Classification(Objective):
         if batch.targets is None:
             raise ValueError("classification needs labels, but this batch has no targets")
         with torch.no_grad():
-            log_mel, targets = self._inputs(batch, batch.targets)
+            log_mel, targets = self.inputs(batch, batch.targets)
             num_frames = self.classifier.num_frames(batch.num_samples, batch.waveforms.shape[1])
             if num_frames is not None and self.training and self.config.augment.mixup_alpha:
                 num_frames = torch.maximum(num_frames, num_frames.flip(0))  # of the longer one of each pair
@@ -97,9 +97,10 @@ class Classification(Objective):
         total = errors.sum() / weight.clamp(min=1)
         return Losses(total=total, weight=weight, terms={"loss": total.detach()})
 
-    def _inputs(
+    def inputs(
         self, batch: Batch, targets: Float[Tensor, "batch classes"]
     ) -> tuple[Float[Tensor, "batch frames mels"], Float[Tensor, "batch classes"]]:
+        """Spectrograms and targets of clips: in training changed, in evaluation as they are."""
         if not self.training:
             return self.classifier.log_mel(batch.waveforms, batch.num_samples), targets
         waveforms = self.augmentation.waveforms(batch.waveforms, batch.num_samples, batch.draw_ids)

@@ -105,7 +105,8 @@ class Joint(Objective):
     def probabilities(self, batch: Batch) -> Float[Tensor, "batch classes"]:
         """What the classifier says of clips as they are."""
         assert self.classification is not None and not self.training
-        logits = self._logits(self._pooled(batch, 0)).float()
+        # On the processor in float64: what a sure model says is calibrated from its probabilities.
+        logits = self._logits(self._pooled(batch, 0)).cpu().double()
         is_multi_label = self.classification.classifier.multi_label
         return logits.sigmoid() if is_multi_label else logits.softmax(dim=-1)
 

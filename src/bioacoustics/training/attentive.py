@@ -9,15 +9,22 @@ from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
+from bioacoustics.training.linear import fitted_layer
 from bioacoustics.training.probes import ProbeResult, ProbeTask, inner_folds
+
+SMALLEST_POOLED_STD = 0.03  # of what a query finds, in deviations of patches
 
 
 class AttentiveConfig(BaseModel, frozen=True, extra="forbid"):
     """A probe that a few hundred clips can fit, in seconds."""
 
-    num_heads: int = Field(default=4, ge=1)
-    learning_rate: float = Field(default=3e-3, gt=0)
-    weight_decay: float = Field(default=0.1, ge=0)
+    num_heads: int = Field(default=8, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    query_learning_rate: float = Field(default=1e-2, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)  # of the linear layer
+    label_smoothing: float = Field(
+        default=0.1, ge=0, lt=1
+    )  # else the first fit could be sure of all it knows
     batch_size: int = Field(default=64, ge=1)
     max_epochs: int = Field(default=40, ge=1)
     patience: int = Field(default=5, ge=1)  # epochs without a better inner loss before it ends
@@ -33,8 +40,10 @@ def attentive_probe(
 ) -> ProbeResult:
     """Learned queries pool the patches of each clip, and a linear layer reads what they found.
 
-    How many epochs to train is found on an inner fold of the fitted clips, divided by recording; then all
-    fitted clips train a new probe for that long. The same seed gives the same result on the processor.
+    It begins as a linear probe of what random queries attend to, so that too few clips to learn where to
+    listen do no harm. How many epochs to train from there, if any, is found on an inner fold of the fitted
+    clips, divided by recording; then all fitted clips train a new probe for that long. The same seed gives
+    the same result on the processor.
 
     Args:
         patches: Patch features, in any float type and on any device; work is done there, in float32.
@@ -44,42 +53,66 @@ def attentive_probe(
     """
     config = config or AttentiveConfig()
     is_sound = _is_sound(patches, num_patches)
-    targets = torch.from_numpy(task.targets).float().to(patches.device)
     predictions = np.zeros(task.targets.shape)
     for fitted, judged in task.sides:
         folds = inner_folds(task, fitted, config.seed)
         inside, outside = (torch.from_numpy(fitted[side]) for side in (folds != 0, folds == 0))
-        fitting = _Fitting(patches, is_sound, targets, task.multi_label, config)
-        num_epochs = fitting.best_num_epochs(inside, outside) if len(inside) else config.max_epochs // 2
+        fitting = _Fitting(patches, is_sound, task, config)
+        num_epochs = fitting.best_num_epochs(inside, outside) if len(inside) else 0
         head = fitting.fit(torch.from_numpy(fitted), num_epochs)
         predictions[judged] = fitting.probabilities(head, torch.from_numpy(judged)).cpu().numpy()
     return task.result("attentive", predictions)
 
 
 class _AttentiveHead(nn.Module):
-    """Attention with a few learned queries, then a linear layer; it begins as the mean of the patches."""
+    """Attention with a few queries over standardised patches, then a linear layer of what it found."""
 
     mean: Tensor
     scale: Tensor
 
     def __init__(self, dim: int, num_classes: int, num_heads: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.queries = nn.Parameter(torch.zeros(num_heads, dim))
-        weights = torch.randn(num_heads * dim, num_classes, generator=generator)
-        self.weights = nn.Parameter(0.1 * weights / math.sqrt(num_heads * dim))
+        self.queries = nn.Parameter(torch.randn(num_heads, dim, generator=generator))
+        self.norm = _Standardisation(num_heads * dim)
+        self.weights = nn.Parameter(torch.zeros(num_heads * dim, num_classes))
         self.bias = nn.Parameter(torch.zeros(num_classes))
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
 
+    def pool(
+        self, patches: Float[Tensor, "batch patches dim"], is_sound: Bool[Tensor, "batch patches"]
+    ) -> Float[Tensor, "batch values"]:
+        """What each query finds, one after the other."""
+        patches = (patches.float() - self.mean) * self.scale
+        logits = torch.einsum("bpd,hd->bhp", patches, self.queries) / math.sqrt(patches.shape[2])
+        weights = logits.masked_fill(~is_sound[:, None], -torch.inf).softmax(dim=-1)
+        return torch.einsum("bhp,bpd->bhd", weights, patches).flatten(1)
+
     def forward(
         self, patches: Float[Tensor, "batch patches dim"], is_sound: Bool[Tensor, "batch patches"]
     ) -> Float[Tensor, "batch classes"]:
-        patches = (patches.float() - self.mean) * self.scale
-        logits = torch.einsum("bpd,hd->bhp", patches, self.queries).masked_fill(
-            ~is_sound[:, None], -torch.inf
-        )
-        pooled = torch.einsum("bhp,bpd->bhd", logits.softmax(dim=-1), patches)
-        return pooled.flatten(1) @ self.weights + self.bias
+        logits: Tensor = self.norm(self.pool(patches, is_sound)) @ self.weights + self.bias
+        return logits
+
+
+class _Standardisation(nn.Module):
+    """Numbers with mean 0 and deviation 1 over the clips that it was told of."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("std", torch.ones(dim))
+
+    def fit(self, rows: Float[Tensor, "rows dim"]) -> None:
+        """Take mean and deviation of these rows; what hardly varies is not blown up as far."""
+        self.mean.copy_(rows.mean(dim=0))
+        self.std.copy_(rows.std(dim=0, correction=0).clamp(min=SMALLEST_POOLED_STD))
+
+    def forward(self, rows: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows dim"]:
+        return (rows - self.mean) / self.std
 
 
 class _Fitting:
@@ -89,16 +122,18 @@ class _Fitting:
         self,
         patches: Float[Tensor, "clips patches dim"],
         is_sound: Bool[Tensor, "clips patches"],
-        targets: Float[Tensor, "clips classes"],
-        multi_label: bool,
+        task: ProbeTask,
         config: AttentiveConfig,
     ) -> None:
-        self._patches, self._is_sound, self._targets = patches, is_sound, targets
-        self._multi_label, self._config = multi_label, config
+        self._patches, self._is_sound, self._task, self._config = patches, is_sound, task, config
+        smoothing = config.label_smoothing
+        smoothed = task.targets * (1 - smoothing) + smoothing / max(2, task.targets.shape[1])
+        self._targets = torch.from_numpy(smoothed).float().to(patches.device)
 
     def best_num_epochs(self, inside: Int[Tensor, " inside"], outside: Int[Tensor, " outside"]) -> int:
-        """After how many epochs on some clips the loss on the others is least."""
-        head, best, best_epoch = self._new_head(inside), math.inf, 1
+        """After how many epochs on some clips, none included, the loss on the others is least."""
+        head, best_epoch = self._new_head(inside), 0
+        best = self._loss(head, outside)
         optimizer, generator = self._optimizer(head), self._generator()
         for epoch in range(1, self._config.max_epochs + 1):
             self._train_epoch(head, optimizer, inside, generator)
@@ -125,7 +160,7 @@ class _Fitting:
         logits = torch.cat(
             [head(*self._inputs(some)) for some in torch.split(clips, self._config.batch_size)]
         )
-        return logits.sigmoid() if self._multi_label else logits.softmax(dim=1)
+        return logits.sigmoid() if self._task.multi_label else logits.softmax(dim=1)
 
     def _train_epoch(
         self,
@@ -147,7 +182,7 @@ class _Fitting:
 
     def _summed_loss(self, head: _AttentiveHead, clips: Int[Tensor, " some"]) -> Float[Tensor, ""]:
         logits, targets = head(*self._inputs(clips)), self._targets[clips.to(self._targets.device)]
-        if self._multi_label:
+        if self._task.multi_label:
             return F.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
         return F.cross_entropy(logits, targets, reduction="sum")
 
@@ -158,10 +193,27 @@ class _Fitting:
         return self._patches[clips], self._is_sound[clips]
 
     def _new_head(self, clips: Int[Tensor, " fitted"]) -> _AttentiveHead:
-        """A head that standardises its patches as they are in the clips it will be fitted on."""
+        """A head with random queries whose linear layer is the probe of what they find in these clips."""
         head = _AttentiveHead(
             self._patches.shape[2], self._targets.shape[1], self._config.num_heads, self._generator()
         ).to(self._patches.device)
+        self._standardise_patches(head, clips)
+        with torch.no_grad():
+            parts = torch.split(clips, self._config.batch_size)
+            pooled = torch.cat([head.pool(*self._inputs(some)) for some in parts])
+            head.norm.fit(pooled)
+            layer = fitted_layer(
+                head.norm(pooled).cpu().numpy(),
+                self._targets[clips.to(self._targets.device)].double().cpu().numpy(),
+                self._task.groups[clips.numpy()],
+                multi_label=self._task.multi_label,
+                seed=self._config.seed,
+            )
+            head.weights.copy_(torch.from_numpy(layer.weights))
+            head.bias.copy_(torch.from_numpy(layer.bias))
+        return head
+
+    def _standardise_patches(self, head: _AttentiveHead, clips: Int[Tensor, " fitted"]) -> None:
         total = torch.zeros(2, self._patches.shape[2], dtype=torch.float64)
         count = 0
         for some in torch.split(clips, self._config.batch_size):
@@ -173,11 +225,12 @@ class _Fitting:
         std = (total[1] / max(count, 1) - mean.square()).clamp(min=0).sqrt()
         head.mean.copy_(mean)
         head.scale.copy_(torch.where(std > 1e-4, 1 / std.clamp(min=1e-4), 0.0))
-        return head
 
     def _optimizer(self, head: _AttentiveHead) -> torch.optim.Optimizer:
         config = self._config
-        return torch.optim.AdamW(head.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        queries = {"params": [head.queries], "lr": config.query_learning_rate, "weight_decay": 0.0}
+        layer = {"params": [head.weights, head.bias], "weight_decay": config.weight_decay}
+        return torch.optim.AdamW([queries, layer], lr=config.learning_rate)
 
     def _generator(self) -> torch.Generator:
         return torch.Generator().manual_seed(self._config.seed)

@@ -6,7 +6,14 @@ import numpy as np
 import scipy.special
 from jaxtyping import Bool, Float, Int
 
-from bioacoustics.training.probes import Features, ProbeResult, ProbeTask, Targets, inner_folds, standardised
+from bioacoustics.training.probes import (
+    Features,
+    ProbeResult,
+    ProbeTask,
+    Targets,
+    folds_to_choose_by,
+    standardised,
+)
 
 PENALTIES = (1e-2, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)  # of the linear probe, from stiff to supple
 
@@ -19,11 +26,49 @@ def linear_probe(features: Features, task: ProbeTask, *, seed: int = 0) -> Probe
     """
     predictions = np.zeros(task.targets.shape)
     for fitted, judged in task.sides:
-        rows, asked = _fewest_columns(*standardised(features[fitted], features[judged]))
-        penalty = _chosen_penalty(rows, task, fitted, seed)
+        rows, asked = standardised(features[fitted], features[judged])
+        directions = _directions(rows)
+        rows, asked = rows @ directions, asked @ directions
+        folds = folds_to_choose_by(task.targets[fitted], task.groups[fitted], seed)
+        penalty = _chosen_penalty(rows, task.targets[fitted], folds, task.multi_label)
         fit = _Linear.fit(rows, task.targets[fitted], penalty, task.multi_label)
         predictions[judged] = fit.probabilities(asked)
     return task.result("linear", predictions)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LinearLayer:
+    """A layer whose logits are features @ weights + bias."""
+
+    weights: Float[np.ndarray, "dim classes"]
+    bias: Float[np.ndarray, " classes"]
+
+
+def fitted_layer(
+    features: Features,
+    targets: Targets,
+    groups: Int[np.ndarray, " clips"],
+    *,
+    multi_label: bool,
+    seed: int = 0,
+) -> LinearLayer:
+    """The linear probe that all these clips fit, as a layer.
+
+    Features are taken as they are: give them standardised, as far as they may be blown up.
+    A class that no clip has, or every one, gets the logit of its share, held within 0.1 and 99.9 %.
+    """
+    rows = features.astype(np.float64)
+    mean = rows.mean(axis=0)
+    directions = _directions(rows - mean)
+    columns = (rows - mean) @ directions
+    penalty = _chosen_penalty(columns, targets, folds_to_choose_by(targets, groups, seed), multi_label)
+    fit = _Linear.fit(columns, targets, penalty, multi_label)
+    weights = np.zeros((features.shape[1], targets.shape[1]))
+    weights[:, fit.is_known] = directions @ fit.weights[:-1]
+    shares = np.clip(fit.shares, 1e-3, 1 - 1e-3)
+    bias = np.log(shares / (1 - shares)) if multi_label else np.log(shares)
+    bias[fit.is_known] = fit.weights[-1]
+    return LinearLayer(weights=weights, bias=bias - mean @ weights)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,9 +139,10 @@ class _Linear:
         return float(-(targets * np.log(p))[:, self.is_known].sum())
 
 
-def _chosen_penalty(rows: Features, task: ProbeTask, fitted: Int[np.ndarray, " fitted"], seed: int) -> float:
+def _chosen_penalty(
+    rows: Features, targets: Targets, folds: Int[np.ndarray, " clips"], multi_label: bool
+) -> float:
     """The penalty with the least loss on inner folds; from stiff to supple, until the loss rises."""
-    targets, folds = task.targets[fitted], inner_folds(task, fitted, seed)
     num_inner = 1 + int(folds.max())
     if num_inner == 1:
         return PENALTIES[len(PENALTIES) // 2]  # one recording: nothing to choose by
@@ -106,7 +152,7 @@ def _chosen_penalty(rows: Features, task: ProbeTask, fitted: Int[np.ndarray, " f
         loss = 0.0
         for fold in range(num_inner):
             inside, outside = folds != fold, folds == fold
-            fit = _Linear.fit(rows[inside], targets[inside], penalty, task.multi_label, fits[fold])
+            fit = _Linear.fit(rows[inside], targets[inside], penalty, multi_label, fits[fold])
             loss += fit.log_loss(rows[outside], targets[outside])
             fits[fold] = fit
         if loss > least:
@@ -115,19 +161,18 @@ def _chosen_penalty(rows: Features, task: ProbeTask, fitted: Int[np.ndarray, " f
     return best
 
 
-def _fewest_columns(
-    fitted: Float[np.ndarray, "fitted dim"], judged: Float[np.ndarray, "judged dim"]
-) -> tuple[Float[np.ndarray, "fitted columns"], Float[np.ndarray, "judged columns"]]:
-    """The same geometry in no more columns than there are fitted rows.
+def _directions(fitted: Float[np.ndarray, "fitted dim"]) -> Float[np.ndarray, "dim columns"]:
+    """What rows are multiplied by, so that there are no more columns than fitted rows.
 
     A ridge penalty does not notice a rotation, and the solution lies in the span of the fitted rows. Rows are
     divided by the root of the number of features: one penalty then means the same at any number of them.
     """
-    scale = 1 / np.sqrt(max(1, fitted.shape[1]))
     if fitted.shape[1] <= fitted.shape[0]:
-        return fitted * scale, judged * scale
-    directions = np.linalg.svd(fitted, full_matrices=False)[2].T * scale
-    return fitted @ directions, judged @ directions
+        directions = np.eye(fitted.shape[1])
+    else:
+        directions = np.linalg.svd(fitted, full_matrices=False)[2].T
+    scaled: Float[np.ndarray, "dim columns"] = directions / np.sqrt(max(1, fitted.shape[1]))
+    return scaled
 
 
 def _with_ones(rows: Features) -> Float[np.ndarray, "clips inputs"]:

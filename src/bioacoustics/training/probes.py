@@ -275,11 +275,18 @@ def effective_rank(features: Features) -> float:
 
 def inner_folds(task: ProbeTask, fitted: Int[np.ndarray, " fitted"], seed: int) -> Int[np.ndarray, " fitted"]:
     """Folds of the fitted clips, by recording; all in fold 0 when they are of one recording."""
-    groups = [str(group) for group in task.groups[fitted]]
-    num_folds = min(NUM_INNER_FOLDS, len(set(groups)))
+    return folds_to_choose_by(task.targets[fitted], task.groups[fitted], seed)
+
+
+def folds_to_choose_by(
+    targets: Targets, groups: Int[np.ndarray, " clips"], seed: int
+) -> Int[np.ndarray, " clips"]:
+    """A few folds, divided by recording, on which settings are chosen; all 0 when there is one recording."""
+    names = [str(group) for group in groups]
+    num_folds = min(NUM_INNER_FOLDS, len(set(names)))
     if num_folds < 2:
-        return np.zeros(len(fitted), dtype=np.int64)
-    return grouped_folds(groups, task.targets[fitted], num_folds=num_folds, seed=seed)
+        return np.zeros(len(names), dtype=np.int64)
+    return grouped_folds(names, targets, num_folds=num_folds, seed=seed)
 
 
 def standardised(

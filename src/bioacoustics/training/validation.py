@@ -120,11 +120,19 @@ def evaluate(
     )
 
 
+def probabilities_of(
+    logits: Float[Tensor, "batch classes"], multi_label: bool
+) -> Float[Tensor, "batch classes"]:
+    """Probabilities on the processor in float64, in which even a sure model's logits can be found again."""
+    logits = logits.cpu().double()
+    return logits.sigmoid() if multi_label else logits.softmax(dim=-1)
+
+
 def _rows(batch: Batch, probabilities: Float[Tensor, "batch classes"]) -> _Rows:
     if batch.targets is None:
         raise ValueError("A classifier can only be judged on windows with targets")
     indices = (batch.draw_ids - EVALUATION_DRAWS).tolist()
-    return indices, batch.targets.cpu().numpy(), probabilities.float().cpu().numpy()
+    return indices, batch.targets.cpu().numpy(), probabilities.double().cpu().numpy()
 
 
 def _in_order(

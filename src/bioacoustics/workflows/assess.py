@@ -128,10 +128,11 @@ def fitted_temperature(
 
 def tempered(probabilities: Probabilities, temperature: float, multi_label: bool) -> Probabilities:
     """Probabilities after their logits are divided by a temperature."""
-    p = np.clip(probabilities.astype(np.float64), LOWEST_PROBABILITY, 1 - LOWEST_PROBABILITY)
+    p = probabilities.astype(np.float64)
     if multi_label:
+        p = np.clip(p, 1e-15, 1 - 1e-15)
         return np.asarray(scipy.special.expit(scipy.special.logit(p) / temperature))
-    return np.asarray(scipy.special.softmax(np.log(p) / temperature, axis=1))
+    return np.asarray(scipy.special.softmax(np.log(np.maximum(p, 1e-300)) / temperature, axis=1))
 
 
 def calibration_error(

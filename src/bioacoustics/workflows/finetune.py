@@ -28,9 +28,10 @@ from bioacoustics.training.acceleration import accelerator_of
 from bioacoustics.training.checkpoint import CheckpointConfig
 from bioacoustics.training.loop import TrainingConfig, train
 from bioacoustics.training.optimizer import OptimizerConfig
-from bioacoustics.training.validation import Validation
+from bioacoustics.training.validation import Validation, probabilities_of
 from bioacoustics.workflows.assess import HeldOut, assess
 from bioacoustics.workflows.capacity import finetuning_bytes_per_clip
+from bioacoustics.workflows.head_start import MOST_CLIPS, start_head
 from bioacoustics.workflows.labelled_clips import LabelledClips, SplitConfig, labelled_clips
 from bioacoustics.workflows.survey import Outcome
 from bioacoustics.workflows.training_flags import TrainingFlags
@@ -63,6 +64,10 @@ class FinetuneConfig(TrainingFlags, frozen=True, extra="forbid"):
     prediction_mode: PredictionMode = Field(
         default="CLS_TOKEN",
         description="how features become logits; MEAN_POOLING instead of CLS_TOKEN where there is none",
+    )
+    head_start: Literal["probe", "random"] = Field(
+        default="probe",
+        description="what a new head begins as: the linear probe of the training clips, or random weights",
     )
     epochs: int = Field(default=50, ge=1, description="passes over the training clips")
     num_updates: int | None = Field(
@@ -129,6 +134,9 @@ def finetune(config: FinetuneConfig, console: Console) -> Outcome:
         _windows(config, objective, clips, rows, is_training=is_training)
         for rows, is_training in ((clips.split.train, True), (clips.split.valid, False))
     )
+    training_config = _training_config(config, objective, len(training), accelerator)
+    if config.head_start == "probe" and not (config.save_dir / "run_state.pt").exists():
+        _start_head(config, objective, clips, training_config.data, accelerator, quiet)
     score = "mean_average_precision" if clips.table.multi_label else "accuracy"
     validation = Validation(
         windows=held_out,
@@ -140,7 +148,7 @@ def finetune(config: FinetuneConfig, console: Console) -> Outcome:
         objective,
         training,
         config.save_dir,
-        _training_config(config, objective, len(training), accelerator),
+        training_config,
         write_model=lambda path: write_bundle(bundle_of_classifier(objective.classifier), path),
         validation=validation if len(held_out) else None,
         weights=class_balanced_weights(clips.targets[list(clips.split.train)])
@@ -177,9 +185,11 @@ def _objective(config: FinetuneConfig, table: LabelTable, console: Console) -> C
     if prediction_mode == "CLS_TOKEN" and not encoder.config.has_cls:
         prediction_mode = "MEAN_POOLING"
         console.print("this encoder has no CLS token: clips are classified by MEAN_POOLING")
-    head = ClassificationHead(
-        HeadConfig(num_classes=len(table.vocabulary), prediction_mode=prediction_mode), encoder.embedding_dim
+    num_bands = encoder.config.num_bands if prediction_mode == "BAND_STATISTICS" else None
+    head_config = HeadConfig(
+        num_classes=len(table.vocabulary), prediction_mode=prediction_mode, num_bands=num_bands
     )
+    head = ClassificationHead(head_config, encoder.embedding_dim)
     classifier = AudioClassifier(
         encoder, head, table.vocabulary, multi_label=table.multi_label, target_length=config.target_length
     )
@@ -194,6 +204,22 @@ def _objective(config: FinetuneConfig, table: LabelTable, console: Console) -> C
         label_smoothing=config.label_smoothing, augment=augment, freezes_encoder=config.freeze_encoder
     )
     return Classification(classifier, classification, seed=config.seed)
+
+
+def _start_head(
+    config: FinetuneConfig,
+    objective: Classification,
+    clips: LabelledClips,
+    data: DataConfig,
+    accelerator: Accelerator,
+    console: Console,
+) -> None:
+    rows = list(clips.split.train)
+    if len(rows) > MOST_CLIPS:
+        rows = sorted(np.random.default_rng(config.seed).choice(rows, MOST_CLIPS, replace=False).tolist())
+    windows = _windows(config, objective, clips, rows, is_training=False)
+    groups = [clips.groups[i] for i in rows]
+    start_head(objective, windows, groups, data, accelerator, console)
 
 
 def _encoder(config: FinetuneConfig) -> AudioEncoder:
@@ -252,8 +278,8 @@ def _training_config(
 def _predicted(objective: Classification, batch: Batch) -> Float[torch.Tensor, "batch classes"]:
     classifier = objective.classifier
     num_frames = classifier.num_frames(batch.num_samples, batch.waveforms.shape[1])
-    logits = classifier.logits(classifier.log_mel(batch.waveforms, batch.num_samples), num_frames).float()
-    return logits.sigmoid() if classifier.multi_label else logits.softmax(dim=-1)
+    logits = classifier.logits(classifier.log_mel(batch.waveforms, batch.num_samples), num_frames)
+    return probabilities_of(logits, classifier.multi_label)
 
 
 def _settings(config: FinetuneConfig, objective: Classification, clips: LabelledClips) -> dict[str, Any]:
@@ -268,6 +294,7 @@ def _settings(config: FinetuneConfig, objective: Classification, clips: Labelled
         "labels": list(clips.table.vocabulary),
         "multi_label": clips.table.multi_label,
         "target_length": config.target_length,
+        "head_start": config.head_start,
         "objective": objective.config.model_dump(mode="json"),
         "class_balanced": config.class_balanced,
         "channel": config.channel,

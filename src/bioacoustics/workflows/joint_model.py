@@ -44,6 +44,13 @@ class Learning:
         frames = config.segment_duration * 1000 / self.encoder.front_end.config.frame_shift_ms
         self.target_length = max(size, -int(-frames // size) * size)  # whole patches, no less than asked for
         self.classifier = _classifier(config, data, self.encoder, self.target_length)
+        self.classification: Classification | None = None
+        if self.classifier is not None:
+            self.classification = Classification(
+                self.classifier,
+                ClassificationConfig(freezes_encoder=config.freeze_encoder),
+                seed=config.seed,
+            )
         self.self_supervised: Objective | None = None
         if data.unlabeled is not None:
             self.self_supervised = self_supervision(
@@ -66,13 +73,7 @@ class Learning:
             contrastive_weight=config.contrastive_weight,
             has_cached_features=config.freeze_encoder,
         )
-        classification = contrastive = None
-        if self.classifier is not None:
-            classification = Classification(
-                self.classifier,
-                ClassificationConfig(freezes_encoder=config.freeze_encoder),
-                seed=config.seed,
-            )
+        contrastive = None
         if self.data.examples is not None and config.contrastive_weight > 0:
             assert self.classifier is not None
             contrastive = Contrastive(
@@ -85,7 +86,7 @@ class Learning:
             num_rows,
             self_supervised=self.self_supervised,
             weight_of_window=weight_of_window(self.self_supervised, self.target_length),
-            classification=classification,
+            classification=self.classification,
             contrastive=contrastive,
             seed=config.seed,
         )
@@ -129,6 +130,7 @@ def _classifier(
             prediction_mode=config.prediction_mode,
             # Examples are compared by what this layer makes of them, and the detector reads it.
             refines=data.examples is not None,
+            whitens=data.examples is not None,
         ),
         encoder.embedding_dim,
     )

@@ -54,8 +54,8 @@ def train(config: TrainConfig, console: Console) -> Outcome:
         sources_of(data, config.ratios, reader.segments, reader.clips, is_training=is_training)
         for is_training in (True, False)
     )
-    if config.freeze_encoder:
-        reader.standardise_head()
+    if config.model_path is not None and learning.classification is not None:
+        reader.begin_head(learning.classification)
     mixture = _mixture(config, training, accelerator)
     epoch_updates = _updates_of_an_epoch(training, mixture)
     objective = learning.objective(

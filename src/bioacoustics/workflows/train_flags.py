@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from bioacoustics.models.heads import PredictionMode
+from bioacoustics.models.heads import ChannelMode
 from bioacoustics.workflows.training_flags import TrainingFlags
 
 DEFAULT_EPOCHS = 10
@@ -113,9 +113,7 @@ class TrainConfig(TrainingFlags, ContrastiveFlags, frozen=True, extra="forbid"):
         ge=1,
         description="with --freeze_encoder: how often each clip is heard, differently changed",
     )
-    prediction_mode: PredictionMode = Field(
-        default="MEAN_POOLING", description="how features become one vector"
-    )
+    prediction_mode: ChannelMode = Field(default="MEAN_POOLING", description="how features become one vector")
     validation_share: float = Field(
         default=0.2, ge=0, lt=1, description="share of the recordings that judges the model"
     )

@@ -1,6 +1,7 @@
 """Training windows: windows of recordings for `train`, of sound or of what a frozen encoder makes of it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from bioacoustics.audio.recordings import Recording
 from bioacoustics.audio.segments import SegmentConfig, SegmentIndex
 from bioacoustics.data.batches import DataConfig
 from bioacoustics.data.windows import ClipWindows, SegmentWindows, Windows
+from bioacoustics.objectives.classification import Classification
+from bioacoustics.workflows.first_head import begin_head, some_of
 from bioacoustics.workflows.joint_model import Learning
 from bioacoustics.workflows.pooled_features import Hearing, PooledWindows, pooled_features
 
@@ -23,15 +26,16 @@ class TrainingWindows:
     def __init__(self, learning: Learning, accelerator: Accelerator, console: Console) -> None:
         self._learning, self._accelerator, self._console = learning, accelerator, console
         self._config = learning.config
-        self._heard: list[Float[np.ndarray, "clips dim"]] = []
+        self._of_training: list[_Clips] = []
 
-    def standardise_head(self) -> None:
-        """Give a new head what a frozen encoder says of the training clips on one scale."""
-        heard = np.concatenate(self._heard)
-        assert self._learning.classifier is not None
+    def begin_head(self, classification: Classification) -> None:
+        """Give a new head on a trained encoder what that says of the training clips to begin with."""
+        heard = [self._heard(clips) for clips in self._of_training]
         device = self._accelerator.device
-        known = torch.from_numpy(heard[np.isfinite(heard).all(axis=1)]).to(device)
-        self._learning.classifier.head.standardise(known)
+        views, targets = (
+            torch.from_numpy(np.concatenate(parts)).to(device) for parts in zip(*heard, strict=True)
+        )
+        begin_head(classification.to(device), views, targets)
 
     def segments(self, recordings: Sequence[Recording], is_training: bool) -> SegmentWindows:
         """Windows side by side; in training each a little shifted at every draw."""
@@ -64,9 +68,18 @@ class TrainingWindows:
             "sample_rate_hz": self._learning.encoder.sample_rate_hz,
             "channel": self._config.channel,
         }
+        clips = _Clips(recordings, targets, settings, repeats)
+        if changes:
+            self._of_training.append(clips)
         if self._config.freeze_encoder:
-            hearing = self._hearing(settings, is_training=is_training)
-            return self._features(hearing, recordings, targets, repeats=repeats, changes=changes)
+            return PooledWindows(
+                self._features(clips, num_views=self._config.num_views if is_training else 1),
+                targets,
+                [recording.relative_path for recording in recordings],
+                window_s=self._learning.window_s,
+                is_training=changes,
+                seed=self._config.seed,
+            )
         return ClipWindows(
             recordings,
             targets,
@@ -76,44 +89,45 @@ class TrainingWindows:
             seed=self._config.seed,
         )
 
-    def _hearing(self, settings: Mapping[str, Any], *, is_training: bool) -> Hearing:
-        learning = self._learning
+    def _heard(
+        self, clips: "_Clips"
+    ) -> tuple[Float[np.ndarray, "clips views dim"], Float[np.ndarray, "clips classes"]]:
+        """Views of some clips, and their targets."""
+        rows = some_of(len(clips.recordings), self._config.seed)
+        if not self._config.freeze_encoder:  # else all have been heard already
+            clips = replace(
+                clips, recordings=[clips.recordings[row] for row in rows], targets=clips.targets[rows]
+            )
+            rows = list(range(len(rows)))
+        return self._features(clips, num_views=self._config.num_views)[rows], clips.targets[rows]
+
+    def _features(self, clips: "_Clips", *, num_views: int) -> Float[np.ndarray, "clips views dim"]:
+        learning, config = self._learning, self._config
         assert learning.classifier is not None and learning.bundle is not None
-        return Hearing(
+        hearing = Hearing(
             classifier=learning.classifier,
             fingerprint=learning.bundle.header.fingerprint,
-            clip_settings=settings,
+            clip_settings=clips.settings,
             augment=learning.augment,
-            num_views=self._config.num_views if is_training else 1,
-            seed=self._config.seed,
+            num_views=num_views,
+            seed=config.seed,
         )
-
-    def _features(
-        self,
-        hearing: Hearing,
-        recordings: Sequence[Recording],
-        targets: Float[np.ndarray, "clips classes"],
-        *,
-        repeats: bool,
-        changes: bool,
-    ) -> PooledWindows:
-        config = self._config
-        features = pooled_features(
+        return pooled_features(
             hearing,
-            recordings,
+            clips.recordings,
             config.output_dir,
-            repeats=repeats,
+            repeats=clips.repeats,
             data=DataConfig(batch_size=config.batch_size, num_threads=config.num_threads),
             accelerator=self._accelerator,
             console=self._console,
         )
-        if changes:
-            self._heard.append(features[:, 0])
-        return PooledWindows(
-            features,
-            targets,
-            [recording.relative_path for recording in recordings],
-            window_s=self._learning.window_s,
-            is_training=changes,
-            seed=config.seed,
-        )
+
+
+@dataclass(frozen=True)
+class _Clips:
+    """Clips to hear and how."""
+
+    recordings: Sequence[Recording]
+    targets: Float[np.ndarray, "clips classes"]
+    settings: Mapping[str, Any]
+    repeats: bool

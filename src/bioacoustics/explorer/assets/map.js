@@ -5,26 +5,29 @@ const VERTEX = `#version 300 es
 precision highp float;
 in vec3 place; in vec3 earlier; in float code; in float flag;
 uniform mat4 view; uniform float size; uniform float moved; uniform float pass_; uniform float chosen;
-uniform sampler2D palette; out vec4 colour;
+uniform sampler2D palette; out vec4 colour; out float novel;
 void main() {
   bool fits = mod(flag, 2.0) > 0.5;
-  bool picked = flag > 1.5;
+  bool picked = mod(flag, 4.0) > 1.5;
   bool bright = fits && (chosen < 0.5 || picked);
   gl_Position = view * vec4(mix(earlier, place, moved), 1.0);
   if (bright != (pass_ > 0.5)) gl_Position = vec4(9.0, 9.0, 9.0, 1.0);
   colour = texture(palette, vec2((code + 0.5) / 256.0, 0.5));
-  gl_PointSize = bright ? size : size * 0.8;
+  novel = flag > 3.5 && fits ? 1.0 : 0.0;
+  gl_PointSize = (bright ? size : size * 0.8) * (novel > 0.5 ? 1.7 : 1.0);
   if (!bright) colour = vec4(0.62, 0.65, 0.69, fits ? 0.32 : 0.10);
   else colour.a = picked ? 0.95 : 0.78;
 }`;
 const FRAGMENT = `#version 300 es
 precision mediump float;
-in vec4 colour; out vec4 shown;
+in vec4 colour; in float novel; out vec4 shown;
 void main() {
   float away = length(gl_PointCoord - 0.5) * 2.0;
   float inside = 1.0 - smoothstep(0.75, 1.0, away);
   if (inside <= 0.0) discard;
-  shown = vec4(colour.rgb, colour.a * inside);
+  // What lies off the map has a dark ring around it.
+  if (novel > 0.5 && away > 0.62) shown = vec4(0.08, 0.10, 0.13, 0.9 * inside * step(0.72, away));
+  else shown = vec4(colour.rgb, colour.a * inside);
 }`;
 const CLICK_PX = 5, REACH_PX = 10, MOVE_MS = 650;
 
@@ -113,7 +116,8 @@ class PointMap {
     this.draw();
     this.root.dataset.version = data.version;
     this.root.dataset.count = String(this.codes.length);
-    this.root.dataset.selected = String(this.flags.reduce((sum, flag) => sum + (flag >> 1), 0));
+    this.root.dataset.selected = String(this.flags.reduce((sum, flag) => sum + ((flag >> 1) & 1), 0));
+    this.root.dataset.novel = String(this.flags.reduce((sum, flag) => sum + (flag >> 2), 0));
     this.root.dataset.shown = String(this.flags.reduce((sum, flag) => sum + (flag & 1), 0));
     this.root.dataset.serial = String(data.serial);
   }

@@ -13,6 +13,7 @@ from bioacoustics.explorer.grouping import HDBSCANConfig, KMeansConfig, agreemen
 from bioacoustics.explorer.panels.colour_and_filter import cluster_names
 from bioacoustics.explorer.panels.listen import strip
 from bioacoustics.explorer.panels.opened import Opened
+from bioacoustics.explorer.panels.progress import answer
 from bioacoustics.explorer.panels.session import Page, say, select
 from bioacoustics.explorer.requests import GroupRequest, GuidanceRequest
 from bioacoustics.explorer.sounds import NotOpenedError
@@ -32,7 +33,9 @@ def ask_clusters(store: Opened) -> Work:
         config = HDBSCANConfig(min_cluster_size=st.session_state["min_size"])
     else:
         config = KMeansConfig(num_clusters=st.session_state["k"])
-    return work_of(store.jobs.ask("clusters", GroupRequest(vectors=store.vectors, config=config)))
+    others = store.season[1] if store.season is not None else None
+    request = GroupRequest(vectors=store.vectors, config=config, others=others)
+    return work_of(store.jobs.ask("clusters", request))
 
 
 def clusters(page: Page) -> None:
@@ -72,12 +75,11 @@ def _settings() -> None:
 
 
 def _guidance(page: Page) -> None:
-    status = page.jobs.status("guidance")
-    if status.result is None:
-        request = GuidanceRequest(vectors=page.vectors)
+    request = GuidanceRequest(vectors=page.vectors)
+    if page.jobs.status("guidance").request != request:
         st.button(say("guidance_ask"), on_click=_ask_guidance, args=(page, request), width="stretch")
         return
-    found = work_of(status).result
+    found = answer(page, "guidance", request).result
     if found is None:
         return
     st.caption(say("guidance_said", silhouette=int(found["best"]), elbow=int(found["elbow"])))
@@ -145,7 +147,9 @@ def _one(page: Page) -> None:
     if name != given.get(chosen, ""):
         st.session_state["cluster_names"] = {**given, chosen: name}
         st.rerun()
-    if right.button(say("select_cluster"), width="stretch", icon=":material/select_all:"):
+    if right.button(
+        say("select_cluster"), key="select_cluster", width="stretch", icon=":material/select_all:"
+    ):
         select(np.flatnonzero(np.asarray(found.numbers) == chosen))
         st.rerun()
     typical = found.typical(chosen, NUM_EXAMPLES)

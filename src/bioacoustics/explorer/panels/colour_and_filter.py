@@ -11,7 +11,7 @@ from bioacoustics.explorer.filtering import Wanted, fitting
 from bioacoustics.explorer.panels.session import Page, heading, say
 
 KINDS = ("cluster", "label", "predicted", "site", "recording", "date")
-CHOICES = (*KINDS[:5], "hour", "date", "score", "novelty")
+CHOICES = (*KINDS[:5], "hour", "date", "score", "novelty", "season")
 MAX_CHOICES = 2000  # in a list of the browser
 
 
@@ -28,6 +28,7 @@ def available(page: Page) -> list[str]:
         "date": bool((windows["date"] != "").any()),
         "score": bool(windows["probability"].notna().any()),
         "novelty": page.map.result is not None,
+        "season": page.season is not None,
     }
     return [name for name in CHOICES if is_there[name]]
 
@@ -35,16 +36,21 @@ def available(page: Page) -> list[str]:
 def colour(page: Page) -> Colouring:
     """Let the visitor choose, and colour all windows."""
     choices = available(page)
-    if st.session_state.get("colour") not in choices:
-        st.session_state["colour"] = choices[0]
+    wanted = st.session_state.get("colour")
+    wanted = wanted if wanted in choices else choices[0]
+    if wanted != st.session_state.get("colour_shown"):
+        # Not chosen here: a new box, as the browser may still answer with what the old one showed.
+        st.session_state["colour_turn"] = st.session_state.get("colour_turn", 0) + 1
     heading("colour")
     chosen = st.selectbox(
         say("colour"),
         choices,
+        index=choices.index(wanted),
         format_func=lambda name: say(f"by_{name}"),
-        key="colour",
+        key=f"colour {st.session_state['colour_turn']}",
         label_visibility="collapsed",
     )
+    st.session_state["colour"] = st.session_state["colour_shown"] = chosen
     return colouring(page, chosen)
 
 
@@ -89,6 +95,9 @@ def filters(page: Page) -> Wanted:
             "labels": _several("label", sorted(_labels(page))),
             "dates": _several("date", sorted(set(windows["date"].astype(str)) - {""})),
         }
+        if page.season is not None:
+            values["seasons"] = _several("season", list(dict.fromkeys(windows["season"].astype(str))))
+            values["novel_only"] = st.toggle(say("novel_only"), key="f_novel")
         if page.clusters.result is not None:
             names = dict(enumerate(_names_in_order(page)))
             values["clusters"] = _several("cluster", list(names), names.__getitem__)
@@ -105,7 +114,7 @@ def passing(page: Page, wanted: Wanted) -> Any:
     """Which windows fit the filters."""
     clusters = page.clusters.result.numbers if page.clusters.result is not None else None
     novelty = page.map.result.novelty if page.map.result is not None else None
-    return fitting(page.collection.windows, wanted, clusters, novelty)
+    return fitting(page.collection.windows, wanted, clusters, novelty, page.is_novel)
 
 
 def _several(name: str, choices: list[Any], naming: Any = str) -> tuple[Any, ...]:

@@ -1,18 +1,20 @@
 """Compare: another model's vectors of the same windows, side by side with these."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from bioacoustics.explorer.answers import work_of
+from bioacoustics.explorer.answers import Answer, report_of
 from bioacoustics.explorer.collection import Collection, read_collection
-from bioacoustics.explorer.comparison import Aligned, Comparison, aligned, compare, matched
-from bioacoustics.explorer.opening import cache_folder
+from bioacoustics.explorer.comparison import Aligned, aligned, matched
 from bioacoustics.explorer.panels.naming import named_by, names_in_order
+from bioacoustics.explorer.panels.opened import work_folder
+from bioacoustics.explorer.panels.progress import answer
 from bioacoustics.explorer.panels.session import Page, say, select, selected
-from bioacoustics.explorer.principal import fit_components
-from bioacoustics.explorer.requests import MapRequest
+from bioacoustics.explorer.requests import CompareRequest, MapRequest, kept_table
 
 CHART = {"displayModeBar": False}
 MARGIN = {"l": 0, "r": 0, "t": 5, "b": 0}
@@ -35,14 +37,13 @@ def compare_models(page: Page) -> None:
     if page.map.result is None:
         st.info(say("components_wait"))
         return
-    _figures(_comparison(page, other, here, there))
+    vectors = other.save_vectors(work_folder())
+    told = answer(page, "compared", _request(page, vectors, here, there)).result
+    if told is not None:
+        _figures(told)
     config = page.map.result.config.model_copy(update={"num_dimensions": 2})
-    vectors = other.save_vectors(cache_folder() / "explorer" / "work")
-    theirs = work_of(page.jobs.ask("compare", MapRequest(vectors=vectors, config=config)))
-    if theirs.error:
-        st.error(theirs.error)
+    theirs = answer(page, "compare", MapRequest(vectors=vectors, config=config))
     if theirs.result is None:
-        st.info(say("compare_wait"))
         return
     first = page.map.result.coordinates[here][:, :2]
     _maps(page, here, first, aligned(theirs.result.coordinates[there], first))
@@ -62,30 +63,24 @@ def _matched(page: Page, other: Collection) -> tuple[np.ndarray, np.ndarray]:
     return here, there
 
 
-def _comparison(page: Page, other: Collection, here: np.ndarray, there: np.ndarray) -> Comparison:
-    """Computed once for each state of the labels."""
-    labels = page.collection.windows["labels"].astype(str).to_numpy()[here].tolist()
-    key = (page.collection.fingerprint, other.fingerprint, hash(tuple(labels)))
-    kept = st.session_state.get("compared")
-    if kept is None or kept[0] != key:
-        with st.spinner(say("measuring")):
-            pairs = ((page.collection.vectors, here), (other.vectors, there))
-            one, two = (fit_components(v[rows]).apply(v[rows]) for v, rows in pairs)
-            windows = page.collection.windows.iloc[here].reset_index(drop=True)
-            kept = (key, compare(one, two, windows, labels))
-        st.session_state["compared"] = kept
-    told: Comparison = kept[1]
-    return told
+def _request(page: Page, vectors: Path, here: np.ndarray, there: np.ndarray) -> CompareRequest:
+    windows = page.collection.windows.iloc[here]
+    texts = {name: windows[name].astype(str).to_numpy() for name in ("recording", "site", "labels")}
+    numbers = {name: windows[name].to_numpy(float) for name in ("hour", "start_s")}
+    table = pd.DataFrame({"here": here, "there": there, **texts, **numbers})
+    return CompareRequest(vectors=page.all_vectors, others=vectors, windows=kept_table(table, work_folder()))
 
 
-def _figures(told: Comparison) -> None:
+def _figures(told: Answer) -> None:
     left, right = st.columns([1, 2], gap="large")
-    left.metric(say("overlap"), f"{told.mean_overlap:.0%}", help=say("overlap_help", chance=told.chance))
+    chance = float(told["chance"])
+    left.metric(say("overlap"), f"{float(told['overlap']):.0%}", help=say("overlap_help", chance=chance))
+    reports = [report_of(told, prefix) for prefix in ("one ", "other ")]
     rows = []
-    for what in dict.fromkeys(answer.what for answer in (*told.one.answers, *told.other.answers)):
+    for what in dict.fromkeys(one.what for report in reports for one in report.answers):
         skills = [
-            next((round(a.skill, 2) for a in report.answers if a.what == what), None)
-            for report in (told.one, told.other)
+            next((round(one.skill, 2) for one in report.answers if one.what == what), None)
+            for report in reports
         ]
         rows.append(
             {

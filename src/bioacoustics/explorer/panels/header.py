@@ -44,7 +44,13 @@ def sidebar_counts(page: Page) -> None:
         st.warning(say("nothing_fits"))
         return
     st.caption(say("fits", fits=_count(num_fitting), windows=_count(page.num_windows)))
-    st.button(say("select_fitting"), on_click=select, args=(np.flatnonzero(page.passes),), width="stretch")
+    st.button(
+        say("select_fitting"),
+        key="select_fitting",
+        on_click=select,
+        args=(np.flatnonzero(page.passes),),
+        width="stretch",
+    )
 
 
 def selection_bar(page: Page) -> None:

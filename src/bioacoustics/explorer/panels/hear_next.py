@@ -12,11 +12,9 @@ NUM_SUGGESTED = 8
 KINDS: tuple[Kind, ...] = ("uncertain", "likely", "diverse")
 
 
-def hear_next(page: Page, said: pd.DataFrame) -> None:
+def hear_next(page: Page, said: pd.DataFrame, taught: Taught | None) -> None:
     """Offer windows to listen to."""
     st.markdown(f"##### {say('hear_next')}")
-    kept = st.session_state.get("taught")
-    taught: Taught | None = kept[1] if kept else None
     kinds: tuple[Kind, ...] = KINDS if taught is not None else ("diverse",)
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     if st.session_state.get("next_kind") not in kinds:
@@ -47,6 +45,8 @@ def hear_next(page: Page, said: pd.DataFrame) -> None:
         shown = taught.probabilities(page.collection.vectors[found])
         notes = [f"{taught.labels[int(row.argmax())]} {row.max():.2f}" for row in shown]
     strip(page, "next", found, notes)
-    if st.button(say("select_next"), icon=":material/select_all:", disabled=not len(found)):
+    if st.button(
+        say("select_next"), key="select_next", icon=":material/select_all:", disabled=not len(found)
+    ):
         select(found)
         st.rerun()

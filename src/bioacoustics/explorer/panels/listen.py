@@ -29,7 +29,7 @@ def listen(page: Page) -> None:
             f'<div class="quiet"><b>{say("nothing_in_focus")}</b><p>{say("nothing_in_focus_help")}</p></div>'
         )
         return
-    config = st.session_state.setdefault("spectrogram", PRESETS["all"])
+    config: SpectrogramConfig = st.session_state["spectrogram"]
     _headline(page, position)
     try:
         cut = page.sounds.cut(position, context_s=config.context * _length(page, position))
@@ -52,11 +52,18 @@ def _length(page: Page, position: int) -> float:
     return float(row["end_s"] - row["start_s"])
 
 
+def _digits(page: Page, position: int) -> int:
+    """So many behind the point that windows of ultrasound, which are short, can be told apart."""
+    return 1 if _length(page, position) >= 1 else 3
+
+
 def _headline(page: Page, position: int) -> None:
     row = page.collection.windows.iloc[position]
     known = row["local_time"]
     when = "" if pd.isna(known) else f"{known:%Y-%m-%d %H:%M:%S}"
-    facts = (str(row["site"]), when, f"{row['start_s']:.1f}–{row['end_s']:.1f} s", str(row["findings"]))
+    digits = _digits(page, position)
+    span = f"{row['start_s']:.{digits}f}–{row['end_s']:.{digits}f} s"
+    facts = (str(row["site"]), when, span, str(row["findings"]))
     badges = [f"<mark>{html.escape(label)}</mark>" for label in str(row["labels"]).split(",") if label]
     if row["predicted"]:
         badges.append(
@@ -228,14 +235,14 @@ def similar(page: Page) -> None:
     st.session_state["rings"] = [int(at) for at, _ in found]
     names = [say("similarity", value=f"{score:.2f}") for _, score in found]
     strip(page, "similar", [at for at, _ in found], names)
-    if st.button(say("select_similar"), icon=":material/select_all:"):
+    if st.button(say("select_similar"), key="select_similar", icon=":material/select_all:"):
         select([position, *(at for at, _ in found)])
         st.rerun()
 
 
 def strip(page: Page, key: str, positions: Any, notes: Any = ()) -> None:
     """Small players in a row; a click on a name puts that window in focus."""
-    config = st.session_state.get("spectrogram", PRESETS["all"])
+    config = st.session_state["spectrogram"]
     notes = list(notes) or [""] * len(positions)
     items = [_card(page, int(at), note, config) for at, note in zip(positions, notes, strict=True)]
     digest = hashlib.sha256(repr((list(map(int, positions)), notes, config, focus(), say("play"))).encode())
@@ -262,7 +269,7 @@ def _card(page: Page, position: int, note: str, config: SpectrogramConfig) -> di
         "position": position,
         "is_focus": position == focus(),
         "title": str(row["file"]).rsplit("/", 1)[-1],
-        "note": f"{row['start_s']:.1f} s" + (f" · {note}" if note else ""),
+        "note": f"{row['start_s']:.{_digits(page, position)}f} s" + (f" · {note}" if note else ""),
     }
     try:
         cut = page.sounds.cut(position)

@@ -4,9 +4,9 @@ from typing import Any
 
 import streamlit as st
 
+from bioacoustics.explorer.fitted_map import MapConfig, PCAConfig
 from bioacoustics.explorer.neighbour_maps import TSNEConfig, UMAPConfig
 from bioacoustics.explorer.panels.session import heading, say
-from bioacoustics.explorer.projection import MapConfig, PCAConfig
 
 METHODS = {"pca": "PCA", "umap": "UMAP", "tsne": "t-SNE"}
 METRICS = ("cosine", "euclidean", "manhattan", "correlation")

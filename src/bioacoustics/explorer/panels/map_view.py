@@ -44,6 +44,8 @@ def map_view(page: Page) -> None:
         st.caption(
             say("thinned", shown=len(drawing["rows"]), number=page.num_windows, left=drawing["num_not_drawn"])
         )
+    if page.is_novel.any():
+        st.caption(say("novel_marked"))
     for note in fitted.notes:
         st.caption(note.told(language()))
 
@@ -53,7 +55,7 @@ def _drawing(fitted: Any) -> dict[str, Any]:
     known = st.session_state.get("drawing")
     if known is not None and known["map"] is fitted:
         return dict(known)
-    places = np.nan_to_num(np.asarray(fitted.coordinates, np.float32))
+    places = np.asarray(fitted.coordinates, np.float32)
     chosen = thinned(places, MAX_POINTS)
     places = places[chosen.positions]
     raw = _scaled(places).astype("<u2").tobytes()
@@ -86,7 +88,7 @@ def _data(page: Page, drawing: dict[str, Any], colouring: Colouring) -> dict[str
     is_selected = np.zeros(page.num_windows, np.uint8)
     is_selected[selected()] = 2
     assert page.passes is not None
-    flags = (page.passes.astype(np.uint8) | is_selected)[rows]
+    flags = (page.passes.astype(np.uint8) | is_selected | page.is_novel.astype(np.uint8) << 2)[rows]
     codes = colouring.codes[rows]
     st.session_state["map_serial"] = st.session_state.get("map_serial", 0) + 1
     return {
@@ -108,7 +110,7 @@ def _data(page: Page, drawing: dict[str, Any], colouring: Colouring) -> dict[str
 
 
 def _has_names() -> bool:
-    return st.session_state.get("colour") in {"cluster", "label", "predicted", "site"}
+    return st.session_state.get("colour") in {"cluster", "label", "predicted", "site", "season"}
 
 
 def _code_names(colouring: Colouring) -> list[str]:

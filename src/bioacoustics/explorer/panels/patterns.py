@@ -3,13 +3,14 @@
 from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from bioacoustics.explorer.effort import Effort, effort_of
 from bioacoustics.explorer.panels.naming import named_by, names_in_order
-from bioacoustics.explorer.panels.principal_components import kept_places
-from bioacoustics.explorer.panels.session import Page, listen_to, say
+from bioacoustics.explorer.panels.recording import recording
+from bioacoustics.explorer.panels.session import Page, say
+from bioacoustics.explorer.panels.surroundings import surroundings
 from bioacoustics.explorer.temporal import (
     activity_by_day,
     activity_by_hour,
@@ -17,8 +18,6 @@ from bioacoustics.explorer.temporal import (
     legible,
     mean_score,
     sun_times,
-    timeline,
-    trajectory,
     transitions,
 )
 
@@ -36,7 +35,7 @@ def patterns(page: Page) -> None:
     views: dict[str, Callable[[Page, list[str]], None]] = {
         "season": _season,
         "hours": _hours,
-        "recording": _recording,
+        "recording": recording,
         "follows_what": _transitions,
     }
     chosen = st.segmented_control(
@@ -69,7 +68,7 @@ def _season(page: Page, values: list[str]) -> None:
         table = mean_score(windows, page.collection.scores[:, scores[chosen]].astype(float))
         unit = say("mean_score")
     else:
-        table = heat_map(windows, values, chosen)
+        table = heat_map(windows, values, chosen, effort_of(page.collection))
         unit = say("per_hour")
     num_days = len(table)
     table = legible(table, MAX_DAYS)
@@ -88,7 +87,9 @@ def _season(page: Page, values: list[str]) -> None:
     figure.update_yaxes(autorange="reversed", type="category")
     figure.update_layout(height=min(150 + 22 * len(table), 620), margin=MARGIN, showlegend=False)
     st.plotly_chart(figure, config=CHART, key="season_chart")
-    notes = [say("season_help")]
+    notes = [say("season_hours_help")]
+    if chosen not in scores:
+        notes.append(_effort_said(effort_of(page.collection)))
     if len(table) < num_days:
         notes.append(say("days_folded", rows=len(table), days=num_days))
     if has_sun:
@@ -96,9 +97,19 @@ def _season(page: Page, values: list[str]) -> None:
     st.caption(" ".join(notes))
 
 
+def _effort_said(effort: Effort) -> str:
+    """By what activity is divided."""
+    if effort.windows_per_hour is None:
+        return say("effort_help", hours=effort.total_h)
+    return say("effort_sampled", hours=effort.total_h, windows=effort.windows_per_hour)
+
+
 def _draw_sun(page: Page, figure: go.Figure, days: list[str]) -> bool:
     """Sunrise and sunset, where one place and its clock are known."""
-    known = kept_places(page).dropna(subset=["latitude", "longitude", "utc_offset_h"])
+    found = surroundings(page)
+    if found is None:
+        return False
+    known = found.places.dropna(subset=["latitude", "longitude", "utc_offset_h"])
     if known.empty:
         return False
     place = known.iloc[0]
@@ -116,10 +127,11 @@ def _hours(page: Page, values: list[str]) -> None:
         st.info(say("no_times"))
         return
     shown = names_in_order(values)[:MAX_LINES]
+    effort = effort_of(page.collection)
     left, right = st.columns(2, gap="large")
     for where, title, table, key in (
-        (left, "activity_by_hour", activity_by_hour(windows, values), "hours_chart"),
-        (right, "activity_by_day", activity_by_day(windows, values), "days_chart"),
+        (left, "activity_by_hour", activity_by_hour(windows, values, effort), "hours_chart"),
+        (right, "activity_by_day", activity_by_day(windows, values, effort), "days_chart"),
     ):
         figure = go.Figure()
         for i, name in enumerate(shown):
@@ -135,60 +147,7 @@ def _hours(page: Page, values: list[str]) -> None:
         )
         where.markdown(f"##### {say(title)}")
         where.plotly_chart(figure, config=CHART, key=key)
-    st.caption(say("effort_help"))
-
-
-def _recording(page: Page, values: list[str]) -> None:
-    """One recording as a line of its windows, and as a way over the map."""
-    windows = page.collection.windows
-    names = windows.drop_duplicates("recording")[["recording", "file"]].astype(str)
-    files = dict(zip(names["recording"], names["file"], strict=True))
-    if st.session_state.get("line_of") not in files:
-        st.session_state["line_of"] = next(iter(files))
-    chosen = st.selectbox(say("recording"), list(files), format_func=files.__getitem__, key="line_of")
-    table = timeline(windows, values, chosen)
-    figure = _line(table)
-    event = st.plotly_chart(
-        figure, config=CHART, key="line_chart", on_select="rerun", selection_mode="points"
-    )
-    picked = [point["customdata"] for point in event["selection"]["points"]]
-    if picked and st.session_state.get("line_picked") != picked[0]:
-        st.session_state["line_picked"] = picked[0]
-        first = picked[0]
-        listen_to(int(first[0] if isinstance(first, list | tuple) else first))
-        st.rerun()
-    left, right, _ = st.columns([1, 1, 2])
-    if left.button(say("draw_way"), icon=":material/timeline:", width="stretch"):
-        st.session_state["trail"] = trajectory(windows, chosen).tolist()
-        st.rerun()
-    if right.button(say("forget_way"), width="stretch"):
-        st.session_state["trail"] = []
-        st.rerun()
-
-
-def _line(table: pd.DataFrame) -> go.Figure:
-    figure = go.Figure()
-    names = names_in_order(table["value"].astype(str).tolist())
-    for i, name in enumerate([*names, ""]):
-        rows = table[table["value"].astype(str) == name]
-        if len(rows):
-            figure.add_bar(
-                base=rows["start_s"],
-                x=rows["end_s"] - rows["start_s"],
-                y=rows["channel"],
-                orientation="h",
-                name=name or "–",
-                customdata=rows["position"],
-                marker_color=LINES[i % len(LINES)] if name else "#d8d8d8",
-            )
-    figure.update_layout(
-        height=130 + 50 * table["channel"].nunique(),
-        margin=MARGIN,
-        barmode="overlay",
-        legend={"orientation": "h"},
-        xaxis_title="s",
-    )
-    return figure
+    st.caption(_effort_said(effort))
 
 
 def _transitions(page: Page, values: list[str]) -> None:

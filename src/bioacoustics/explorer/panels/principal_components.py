@@ -1,28 +1,25 @@
 """Principal components: what the vectors differ in most, how it sounds, and whether it is the recorder."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from bioacoustics.audio.recordings import UnreadableAudioError
-from bioacoustics.explorer.confounding import (
-    Report,
-    component_table,
-    confounders,
-    correlations,
-    extremes,
-    loadings,
-)
+from bioacoustics.explorer.answers import report_of, table_of
+from bioacoustics.explorer.confounding import Report, component_table, extremes, loadings
+from bioacoustics.explorer.fitted_map import FittedMap
 from bioacoustics.explorer.panels.listen import strip
+from bioacoustics.explorer.panels.opened import work_folder
+from bioacoustics.explorer.panels.progress import answer
 from bioacoustics.explorer.panels.session import Page, language, say, select
-from bioacoustics.explorer.places import places_of
-from bioacoustics.explorer.projection import FittedMap
-from bioacoustics.explorer.sounds import NotOpenedError
+from bioacoustics.explorer.panels.surroundings import Surroundings, surroundings
+from bioacoustics.explorer.requests import ReportRequest, kept_table
+from bioacoustics.explorer.surveying import NUM_MEASURED
 
 NUM_SHOWN = 12
 NUM_EXTREME = 5
-NUM_MEASURED = 300  # windows whose loudness is measured
 CHART = {"displayModeBar": False}
 MARGIN = {"l": 0, "r": 0, "t": 5, "b": 0}
 COLOUR = "#1f6f78"
@@ -41,14 +38,13 @@ def principal_components(page: Page) -> None:
         _explained(fitted)
         _weights(fitted, number)
     with right:
-        _followed(page, fitted)
-        _told(page, fitted)
+        _told_of(page)
     low, high = extremes(fitted.principal, number, NUM_EXTREME)
     st.markdown(f"##### {say('low_end', number=number)}")
     strip(page, "low_end", low)
     st.markdown(f"##### {say('high_end', number=number)}")
     strip(page, "high_end", high)
-    if st.button(say("select_ends"), icon=":material/select_all:"):
+    if st.button(say("select_ends"), key="select_ends", icon=":material/select_all:"):
         select(np.concatenate([low, high]))
         st.rerun()
 
@@ -80,11 +76,46 @@ def _weights(fitted: FittedMap, number: int) -> None:
     st.plotly_chart(figure, config=CHART, key="loadings_chart")
 
 
-def _followed(page: Page, fitted: FittedMap) -> None:
+def _told_of(page: Page) -> None:
+    """What components follow and what vectors tell, once it has been found out."""
+    known = surroundings(page)
+    if known is None or page.map_file is None:
+        return
+    work = answer(page, "report", _request(page, page.map_file, known))
+    if work.result is not None:
+        _followed(table_of(work.result, "follows "))
+        _told(report_of(work.result))
+
+
+def _request(page: Page, map_file: Path, known: Surroundings) -> ReportRequest:
+    """Made once for each map and each state of the labels."""
+    windows = page.collection.windows
+    labels = windows["labels"].astype(str)
+    key = (page.collection.fingerprint, map_file, page.placed_file, hash(tuple(labels)))
+    kept = st.session_state.get("report")
+    if kept is None or kept[0] != key:
+        recordings = windows["recording"].astype(str)
+        table = pd.DataFrame(
+            {
+                "recording": recordings,
+                "site": windows["site"].astype(str),
+                "recorder": recordings.map(known.places["recorder"]).fillna("").astype(str),
+                "hour": windows["hour"].astype(float),
+                "start_s": windows["start_s"].astype(float),
+                "labels": labels,
+                "loudness": known.loudness,
+            }
+        )
+        path = kept_table(table, work_folder())
+        request = ReportRequest(map=map_file, placed=page.placed_file, windows=path)
+        kept = (key, request)
+        st.session_state["report"] = kept
+    found: ReportRequest = kept[1]
+    return found
+
+
+def _followed(table: pd.DataFrame) -> None:
     st.markdown(f"##### {say('follows')}")
-    with st.spinner(say("measuring")):
-        windows = _described(page)
-        table = correlations(fitted.principal, windows, {"loudness": _loudness(page)}, num_components=8)
     wide = table.pivot(index="what", columns="component", values="strength").dropna(how="all")
     names = [say(f"told_{what}") for what in wide.index]
     figure = go.Figure(
@@ -103,10 +134,8 @@ def _followed(page: Page, fitted: FittedMap) -> None:
     st.caption(say("follows_help", windows=NUM_MEASURED))
 
 
-def _told(page: Page, fitted: FittedMap) -> None:
+def _told(report: Report) -> None:
     st.markdown(f"##### {say('told_better')}")
-    with st.spinner(say("measuring")):
-        report = _report(page, fitted)
     if not report.answers:
         st.caption(say("nothing_told"))
         return
@@ -124,50 +153,3 @@ def _told(page: Page, fitted: FittedMap) -> None:
     for warning in report.warnings:
         st.warning(warning.told(language()), icon=":material/warning:")
     st.caption(say("told_help"))
-
-
-def _report(page: Page, fitted: FittedMap) -> Report:
-    """Asked once for each map and each state of the labels."""
-    labels = page.collection.windows["labels"].astype(str).tolist()
-    key = (page.collection.fingerprint, fitted.config, hash(tuple(labels)))
-    kept = st.session_state.get("confounders")
-    if kept is None or kept[0] != key:
-        kept = (key, confounders(fitted.principal, _described(page), labels))
-        st.session_state["confounders"] = kept
-    report: Report = kept[1]
-    return report
-
-
-def _described(page: Page) -> pd.DataFrame:
-    windows = page.collection.windows
-    places = kept_places(page)
-    return windows.assign(recorder=windows["recording"].astype(str).map(places["recorder"]).fillna(""))
-
-
-def kept_places(page: Page) -> pd.DataFrame:
-    """Where recordings were made, read once for each visitor."""
-    kept = st.session_state.get("places")
-    if kept is None or kept[0] != page.collection.fingerprint:
-        found = places_of(page.collection.windows, page.config.deployments)
-        kept = (page.collection.fingerprint, found)
-        st.session_state["places"] = kept
-    places: pd.DataFrame = kept[1]
-    return places
-
-
-def _loudness(page: Page) -> np.ndarray:
-    """Level in dB of full scale of some windows, evenly chosen; NaN of the others."""
-    kept = st.session_state.get("loudness")
-    if kept is not None and kept[0] == page.collection.fingerprint:
-        known: np.ndarray = kept[1]
-        return known
-    levels = np.full(page.num_windows, np.nan)
-    for position in np.unique(np.linspace(0, page.num_windows - 1, NUM_MEASURED).astype(int)):
-        try:
-            samples = page.sounds.cut(int(position)).samples
-        except (UnreadableAudioError, NotOpenedError, ValueError, OSError):
-            continue
-        power = float(np.square(samples, dtype=np.float64).mean()) if samples.size else 0.0
-        levels[position] = 10 * np.log10(power + 1e-12)
-    st.session_state["loudness"] = (page.collection.fingerprint, levels)
-    return levels

@@ -1,17 +1,50 @@
-"""Progress: what is being computed behind the page, with a way to stop it."""
+"""Progress: how work behind the page is asked for, shown, stopped and begun again; one way for all of it."""
 
 import streamlit as st
 
+from bioacoustics.explorer.answers import Work, work_of
+from bioacoustics.explorer.background import Status
 from bioacoustics.explorer.panels.session import Page, say
+from bioacoustics.explorer.requests import AnyRequest
 
 POLL_S = 0.5
-SLOTS = ("first map", "map", "clusters", "guidance", "compare")
+SLOTS = ("first map", "map", "season", "clusters")  # of the whole page; a panel shows its own work itself
 
 
 def progress(page: Page) -> None:
-    """Show the work in progress; ask again for as long as there is some."""
+    """Show the work of the whole page; ask again for as long as there is some."""
     is_busy = any(page.jobs.status(slot).state == "running" for slot in SLOTS)
     st.fragment(_watch, run_every=POLL_S if is_busy else None)(page, is_busy)
+
+
+def answer(page: Page, slot: str, request: AnyRequest) -> Work:
+    """Have a request of a panel answered; the answer before it stays until the next one is there.
+
+    Where the work is under way, a bar says how far it is and can stop it; what was stopped or has failed can
+    be begun again.
+    """
+    status = page.jobs.ask(slot, request)
+    if status.state == "running":
+        st.fragment(_await, run_every=POLL_S)(page, slot)
+    elif status.state in {"failed", "cancelled"}:
+        if status.state == "failed":
+            st.warning(say("work_failed", reason=status.error))
+        else:
+            st.caption(say("work_cancelled"))
+        st.button(say("work_again"), key=f"again_{slot}", on_click=retry, args=(page, slot))
+    return work_of(status)
+
+
+def retry(page: Page, slot: str) -> None:
+    """Begin work again that was stopped or has failed."""
+    page.jobs.retry(slot)
+
+
+def _await(page: Page, slot: str) -> None:
+    status = page.jobs.status(slot)
+    if status.state != "running":
+        st.rerun()
+    _bar(page, slot, status)
 
 
 def _watch(page: Page, was_busy: bool) -> None:
@@ -24,8 +57,14 @@ def _watch(page: Page, was_busy: bool) -> None:
         st.rerun()
     st.session_state["slots_done"] = done
     for slot, status in running.items():
-        st.progress(min(1.0, max(0.0, status.progress)), status.message)
-        st.button(say("cancel"), key=f"cancel_{slot}", on_click=_cancel, args=(page, slot), width="stretch")
+        _bar(page, slot, status)
+
+
+def _bar(page: Page, slot: str, status: Status) -> None:
+    step = status.step
+    text = say(f"step_{step.key}", done=step.done, total=step.total)
+    st.progress(min(1.0, max(0.0, status.progress)), text)
+    st.button(say("cancel"), key=f"cancel_{slot}", on_click=_cancel, args=(page, slot), width="stretch")
 
 
 def _cancel(page: Page, slot: str) -> None:

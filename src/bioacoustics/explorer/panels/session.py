@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from bioacoustics.explorer.answers import Work
 from bioacoustics.explorer.background import Jobs
 from bioacoustics.explorer.collection import Collection
 from bioacoustics.explorer.colours import Colouring
+from bioacoustics.explorer.fitted_map import NOVEL_FROM
 from bioacoustics.explorer.opening import OpeningConfig
+from bioacoustics.explorer.seasons import Season
 from bioacoustics.explorer.sounds import Sounds
 from bioacoustics.explorer.words import Language, word
 
@@ -28,15 +31,35 @@ class Page:
     collection: Collection
     sounds: Sounds
     jobs: Jobs
-    vectors: Any  # the file of vectors that work in the background reads
-    map: Work  # of the newest map; its result is a FittedMap or None
+    vectors: Path  # of the known windows, which map and clusters are made of; work in the background reads it
+    recordings: Path  # of the same, the recording of each
+    all_vectors: Path  # of all windows that are shown
+    all_recordings: Path
+    map: Work  # of the newest map; its result is a FittedMap of all windows, or None
+    map_file: Path | None  # where that map lies
+    placed_file: Path | None  # where the new season on it lies
     clusters: Work  # of the newest grouping; its result holds Clusters or None
+    season: Season | None  # the windows behind the known ones, if there are any
+    refresh_labels: Callable[[], None]  # after some were given
     colouring: Colouring | None = None
     passes: Bool[np.ndarray, " windows"] | None = None  # which windows fit the filters
 
     def say(self, key: str, **values: object) -> str:
         """A sentence in the visitor's language."""
         return word(key, language(), **values)
+
+    @property
+    def num_known(self) -> int:
+        """How many windows the map is made of; those of a new season come behind them."""
+        return self.num_windows if self.season is None else len(self.season.known)
+
+    @property
+    def is_novel(self) -> Bool[np.ndarray, " windows"]:
+        """Which windows of a new season lie off the map."""
+        found = np.zeros(self.num_windows, bool)
+        if self.map.result is not None:
+            found[self.num_known :] = self.map.result.novelty[self.num_known :] >= NOVEL_FROM
+        return found
 
     @property
     def num_windows(self) -> int:

@@ -10,17 +10,14 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from bioacoustics.explorer.label_journal import (
-    LabelJournal,
-    read_labels_into,
-    statements,
-    targets_of,
-    write_labels,
-)
+from bioacoustics.explorer.journals import LabelJournals, all_statements
+from bioacoustics.explorer.label_journal import read_labels_into, targets_of, write_labels
 from bioacoustics.explorer.panels.hear_next import hear_next
-from bioacoustics.explorer.panels.opened import opened
+from bioacoustics.explorer.panels.opened import work_folder
+from bioacoustics.explorer.panels.progress import answer
 from bioacoustics.explorer.panels.session import Page, focus, language, say, selected
-from bioacoustics.explorer.teaching import Taught, TeachConfig, growth, teach
+from bioacoustics.explorer.requests import GrowthRequest, TeachRequest, kept_table
+from bioacoustics.explorer.teaching import Taught, TeachConfig
 from bioacoustics.store.database import Store
 
 CHART = {"displayModeBar": False}
@@ -34,31 +31,30 @@ def teach_panel(page: Page) -> None:
     with left:
         _label(page)
         _tables(page)
-    said = statements(Store.open(page.collection.location))
+    said = all_statements(page.collection.locations)
     with right:
-        _classifier(page, said)
-    hear_next(page, said)
+        taught = _classifier(page, said)
+    hear_next(page, said, taught)
 
 
-def _journal(page: Page) -> LabelJournal | None:
+def _journals(page: Page) -> LabelJournals | None:
     who = st.text_input(say("who"), key="who", max_chars=60, placeholder=say("who_hint"))
     if not who.strip():
         st.caption(say("who_needed"))
         return None
-    kept = st.session_state.get("journal")
-    if kept is None or kept.who != who.strip() or kept.store.location != page.collection.location:
-        kept = LabelJournal(Store.open(page.collection.location), who)
-        st.session_state["journal"] = kept
-    journal: LabelJournal = kept
-    return journal
+    kept: LabelJournals | None = st.session_state.get("journals")
+    if kept is None or kept.who != who.strip() or kept.locations != page.collection.locations:
+        kept = LabelJournals(page.collection.locations, who)
+        st.session_state["journals"] = kept
+    return kept
 
 
 def _label(page: Page) -> None:
     if "who" not in st.session_state:
         st.session_state["who"] = _user()
     st.session_state["who"] = st.session_state["who"]  # stays while another panel is shown
-    journal = _journal(page)
-    if journal is None:
+    journals = _journals(page)
+    if journals is None:
         return
     known = sorted(
         {name for text in page.collection.windows["labels"].astype(str) for name in text.split(",") if name}
@@ -82,7 +78,7 @@ def _label(page: Page) -> None:
         shortcut="y",
         disabled=is_off,
         on_click=_say,
-        args=(page, journal, positions, label, True),
+        args=(page, journals, positions, label, True),
         width="stretch",
     )
     no.button(
@@ -92,10 +88,10 @@ def _label(page: Page) -> None:
         help=say("label_no_help"),
         disabled=is_off,
         on_click=_say,
-        args=(page, journal, positions, label, False),
+        args=(page, journals, positions, label, False),
         width="stretch",
     )
-    back.button(say("undo"), key="undo", shortcut="u", on_click=_undo, args=(page, journal), width="stretch")
+    back.button(say("undo"), key="undo", shortcut="u", on_click=_undo, args=(page, journals), width="stretch")
     if message := st.session_state.get("label_said"):
         st.caption(message)
     if st.session_state.pop("labels_changed", False):
@@ -115,10 +111,9 @@ def _meant() -> Any:
     return chosen if len(chosen) or at is None else np.array([at])
 
 
-def _say(page: Page, journal: LabelJournal, positions: Any, label: str, is_present: bool) -> None:
-    ids = page.collection.windows["id"].iloc[positions].tolist()
+def _say(page: Page, journals: LabelJournals, positions: Any, label: str, is_present: bool) -> None:
     try:
-        count = journal.say(ids, label, is_present=is_present)
+        count = journals.say(_by_store(page, positions), label, is_present=is_present)
     except ValueError as error:
         st.session_state["label_said"] = str(error)
         return
@@ -127,8 +122,16 @@ def _say(page: Page, journal: LabelJournal, positions: Any, label: str, is_prese
     _refresh(page)
 
 
-def _undo(page: Page, journal: LabelJournal) -> None:
-    undone = journal.undo()
+def _by_store(page: Page, positions: Any) -> dict[str, list[str]]:
+    """The ids of windows, by the store that they lie in."""
+    windows = page.collection.windows.iloc[positions]
+    if "store" not in windows:
+        return {page.collection.location: windows["id"].tolist()}
+    return {str(place): rows["id"].tolist() for place, rows in windows.groupby("store", observed=True)}
+
+
+def _undo(page: Page, journals: LabelJournals) -> None:
+    undone = journals.undo()
     st.session_state["label_said"] = (
         say("nothing_to_undo")
         if undone is None
@@ -138,25 +141,34 @@ def _undo(page: Page, journal: LabelJournal) -> None:
 
 
 def _refresh(page: Page) -> None:
-    store = opened(page.config)
-    if store is not None:
-        store.refresh_labels()
+    page.refresh_labels()
     st.session_state["labels_changed"] = True
 
 
 def _tables(page: Page) -> None:
     with st.expander(say("labels_table"), icon=":material/table:"):
         store = Store.open(page.collection.location)
-        if (page.collection.windows["labels"].astype(str) != "").any():
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "labels.csv"
-                write_labels(store, path)
-                content = path.read_bytes()
-            st.download_button(say("labels_out"), content, "labels.csv", on_click="ignore", width="stretch")
+        for location in page.collection.locations:
+            _labels_out(location, is_named=len(page.collection.locations) > 1)
         given = st.file_uploader(say("labels_in"), type="csv", key="labels_file", help=say("labels_in_help"))
         if given is not None and st.session_state.get("labels_taken") != given.file_id:
             st.session_state["labels_taken"] = given.file_id
             _take_in(page, store, given.getvalue())
+
+
+def _labels_out(location: str, *, is_named: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "labels.csv"
+        try:
+            write_labels(Store.open(location), path)
+        except ValueError:  # nothing is labelled yet
+            return
+        content = path.read_bytes()
+    name = f" · {Path(location).name}" if is_named else ""
+    key = f"labels_out_{location}"
+    st.download_button(
+        say("labels_out") + name, content, "labels.csv", key=key, on_click="ignore", width="stretch"
+    )
 
 
 def _take_in(page: Page, store: Store, content: bytes) -> None:
@@ -173,12 +185,12 @@ def _take_in(page: Page, store: Store, content: bytes) -> None:
     st.rerun()
 
 
-def _classifier(page: Page, said: pd.DataFrame) -> None:
-    ids = page.collection.windows["id"].tolist()
-    names, targets = targets_of(ids, said)
+def _classifier(page: Page, said: pd.DataFrame) -> Taught | None:
+    """What was learned from the labels, newest or, while that is under way, the one before."""
+    names, table = _targets(page, said)
     if not names:
         st.info(say("teach_first"))
-        return
+        return None
     left, right = st.columns(2, vertical_alignment="bottom")
     method = left.segmented_control(
         say("method"),
@@ -190,22 +202,32 @@ def _classifier(page: Page, said: pd.DataFrame) -> None:
     )
     precision = right.slider(say("wanted_precision"), 0.5, 0.99, 0.9, 0.01, key="wanted_precision")
     config = TeachConfig(method="prototype" if method == "prototype" else "linear", precision=precision)
-    recordings = page.collection.windows["recording"].astype(str).tolist()
-    key = (page.collection.fingerprint, config, targets.tobytes(), names)
-    kept = st.session_state.get("taught")
-    if kept is None or kept[0] != key:
-        try:
-            with st.spinner(say("teaching")):
-                kept = (key, teach(page.collection.vectors, names, targets, recordings, config))
-        except ValueError as error:
-            st.info(str(error))
-            st.session_state["taught"] = None
-            return
-        st.session_state["taught"] = kept
-    taught: Taught = kept[1]
+    asked: dict[str, Any] = {
+        "vectors": page.all_vectors,
+        "recordings": page.all_recordings,
+        "said": kept_table(table, work_folder()),
+        "config": config,
+    }
+    taught: Taught | None = answer(page, "taught", TeachRequest(**asked)).result
+    if taught is None:
+        return None
     _quality(taught)
-    _growth(page, said, names, targets, recordings, config)
+    if st.toggle(say("show_growth"), key="show_growth"):
+        _growth(answer(page, "growth", GrowthRequest(**asked)).result)
     _save(page, taught)
+    return taught
+
+
+def _targets(page: Page, said: pd.DataFrame) -> tuple[tuple[str, ...], pd.DataFrame]:
+    """Labels, and what is known of the labelled windows, in the order they were labelled."""
+    ids = page.collection.windows["id"].tolist()
+    names, targets = targets_of(ids, said)
+    place_of = {window: i for i, window in enumerate(ids)}
+    order = np.array([place_of[w] for w in dict.fromkeys(said["window"]) if w in place_of], int)
+    order = order[np.isfinite(targets[order]).any(axis=1)]
+    table = pd.DataFrame(targets[order], columns=[f"label {name}" for name in names])
+    table.insert(0, "position", order)
+    return names, table
 
 
 def _quality(taught: Taught) -> None:
@@ -231,20 +253,9 @@ def _quality(taught: Taught) -> None:
     st.caption(say("judged_help"))
 
 
-def _growth(
-    page: Page,
-    said: pd.DataFrame,
-    names: tuple[str, ...],
-    targets: np.ndarray,
-    recordings: list[str],
-    config: TeachConfig,
-) -> None:
-    if not st.toggle(say("show_growth"), key="show_growth"):
+def _growth(table: pd.DataFrame | None) -> None:
+    if table is None:
         return
-    place_of = {window: i for i, window in enumerate(page.collection.windows["id"])}
-    order = [place_of[window] for window in dict.fromkeys(said["window"]) if window in place_of]
-    with st.spinner(say("teaching")):
-        table = growth(page.collection.vectors, names, targets, recordings, np.array(order), config)
     figure = go.Figure()
     for name, rows in table.groupby("label"):
         for measure, dash in (("precision", "solid"), ("recall", "dot")):

@@ -1,0 +1,85 @@
+"""Teach: what the panel of teaching says."""
+
+WORDS: dict[str, tuple[str, str]] = {
+    "who": ("Who labels", "Quién etiqueta"),
+    "who_hint": ("your name", "su nombre"),
+    "who_needed": (
+        "Labels belong to somebody: write a name.",
+        "Cada etiqueta es de alguien: escriba un nombre.",
+    ),
+    "label_name": ("Label", "Etiqueta"),
+    "label_hint": ("choose or write a new one", "elija o escriba una nueva"),
+    "label_meant": (
+        "Windows it is about (the selection, else the one in focus): {number}",
+        "Ventanas de las que trata (la selección, o la que se escucha): {number}",
+    ),
+    "label_yes": ("It is there", "Está"),
+    "label_no": ("It is not", "No está"),
+    "label_no_help": (
+        "Looked for and not there: as good for teaching as the opposite.",
+        "Se buscó y no está: enseña tanto como lo contrario.",
+    ),
+    "undo": ("Undo", "Deshacer"),
+    "label_said_yes": ("{label}: in {number} windows", "{label}: en {number} ventanas"),
+    "label_said_no": ("{label}: not in {number} windows", "{label}: no en {number} ventanas"),
+    "undone": ("Taken back: {label} in {number} windows", "Deshecho: {label} en {number} ventanas"),
+    "nothing_to_undo": ("There is nothing of yours to take back.", "No hay nada suyo que deshacer."),
+    "labels_table": ("labels.csv", "labels.csv"),
+    "labels_out": ("Get labels.csv", "Obtener labels.csv"),
+    "labels_in": ("Take in a labels.csv", "Incorporar un labels.csv"),
+    "labels_in_help": (
+        "Columns filename and labels; start_s and end_s where a recording has several windows.",
+        "Columnas filename y labels; start_s y end_s donde una grabación tiene varias ventanas.",
+    ),
+    "labels_taken": (
+        "Windows labelled from the table: {number}",
+        "Ventanas etiquetadas con la tabla: {number}",
+    ),
+    "teach_first": (
+        "Select some windows, write what is heard in them and press “It is there”. A handful "
+        "is enough to begin.",
+        "Seleccione ventanas, escriba qué se oye y pulse «Está». Con unas pocas basta para empezar.",
+    ),
+    "teach_linear": ("linear", "lineal"),
+    "teach_prototype": ("prototype", "prototipo"),
+    "wanted_precision": ("Wanted precision", "Precisión deseada"),
+    "teaching": ("learning from the labels…", "aprendiendo de las etiquetas…"),
+    "num_yes": ("there", "está"),
+    "num_no": ("not there", "no está"),
+    "precision": ("precision", "precisión"),
+    "at_least": ("at least", "al menos"),
+    "recall": ("recall", "sensibilidad"),
+    "average_precision": ("average precision", "precisión promedio"),
+    "threshold": ("threshold", "umbral"),
+    "not_reached": (
+        "The wanted precision is not reached yet: {labels}. More labels help.",
+        "Aún no se alcanza la precisión deseada: {labels}. Más etiquetas ayudan.",
+    ),
+    "judged_help": (
+        "Judged on labelled windows of recordings that did not teach; calibrated on the same.",
+        "Juzgado con ventanas etiquetadas de grabaciones que no enseñaron; calibrado con las mismas.",
+    ),
+    "show_growth": ("How it grew with the labels", "Cómo creció con las etiquetas"),
+    "num_labelled": ("labelled windows", "ventanas etiquetadas"),
+    "classifier_name": ("Name of the classifier", "Nombre del clasificador"),
+    "classifier_save": ("Save", "Guardar"),
+    "saving": ("saving…", "guardando…"),
+    "classifier_saved": ("Saved as {path}. Run it over everything:", "Guardado en {path}. Aplíquelo a todo:"),
+    "hear_next": ("Listen to these next", "Escuche ahora estas"),
+    "next_uncertain": ("uncertain", "dudosas"),
+    "next_likely": ("likely", "probables"),
+    "next_diverse": ("diverse", "diversas"),
+    "next_uncertain_help": (
+        "Nearest to the threshold: an answer moves the border.",
+        "Las más cercanas al umbral: una respuesta mueve el límite.",
+    ),
+    "next_likely_help": (
+        "The most probable finds that nobody has heard yet.",
+        "Los hallazgos más probables que nadie ha escuchado.",
+    ),
+    "next_diverse_help": (
+        "Far from all that is labelled, and from each other.",
+        "Lejos de todo lo etiquetado y entre sí.",
+    ),
+    "select_next": ("Select these", "Seleccionar estas"),
+}
