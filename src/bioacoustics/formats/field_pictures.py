@@ -73,6 +73,8 @@ def long_term_spectrograms(
 ) -> bytes:
     """What each hour of the day sounds like at each site: hours, frequency in kHz, level in dB.
 
+    Of a long title the middle is left out: its end tells how many recordings there are.
+
     An hour without recordings is NaN and stays white. All pictures share one scale of colours, so that a
     quiet site looks quiet.
     """
@@ -91,7 +93,7 @@ def long_term_spectrograms(
             level_db.T, origin="lower", aspect="auto", cmap="magma", extent=extent, vmin=floor, vmax=top,
             interpolation="nearest",
         )  # fmt: skip
-        axes.set_title(_short(title), fontsize=10, color=INK, loc="left", parse_math=False)
+        axes.set_title(_without_middle(title), fontsize=10, color=INK, loc="left", parse_math=False)
         axes.set_xticks(range(0, 25, 4))
         axes.tick_params(labelsize=9, colors=INK)
         if position % num_columns == 0:
@@ -108,3 +110,10 @@ def long_term_spectrograms(
 
 def _short(label: str) -> str:
     return label if len(label) <= _MAX_LABEL_LENGTH else label[: _MAX_LABEL_LENGTH - 1] + "…"
+
+
+def _without_middle(title: str) -> str:
+    if len(title) <= _MAX_LABEL_LENGTH:
+        return title
+    half = _MAX_LABEL_LENGTH // 2
+    return f"{title[: half - 1]}…{title[-half:]}"
