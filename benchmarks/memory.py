@@ -1,7 +1,8 @@
 """Does memory stay constant over a day of sound? Resident memory by the hour, as a table and a JSON.
 
-Run: python benchmarks/memory.py [--hours 24] [memory.json]; it makes its own recordings: an RF64 wav of
-48 kHz, which is mostly a hole on the disk, a flac and an MP3 of 16 kHz.
+Run: python benchmarks/memory.py [--hours 24] [--only mp3] [memory.json]; it makes its own recordings: an RF64
+wav of 48 kHz, which is mostly a hole on the disk, a flac and an MP3 of 16 kHz. With `--only` the process has
+heard nothing else before.
 """
 
 import io
@@ -34,11 +35,13 @@ def main() -> None:
     """Measure, print and save."""
     words = sys.argv[1:]
     hours = int(words[words.index("--hours") + 1]) if "--hours" in words else 24
+    writers = {"wav": _write_rf64, "flac": _write_flac, "mp3": _write_mp3}
+    wanted = [words[words.index("--only") + 1]] if "--only" in words else list(writers)
     results: dict[str, dict[str, object]] = {}
-    for suffix, write in {"wav": _write_rf64, "flac": _write_flac, "mp3": _write_mp3}.items():
+    for suffix in wanted:
         with tempfile.TemporaryDirectory() as name:
             path = Path(name) / f"day.{suffix}"
-            write(path, hours)
+            writers[suffix](path, hours)
             results[suffix] = _measured(path)
         print(f"{suffix}: {results[suffix]}", flush=True)
     if words and words[-1].endswith(".json"):

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+import soundfile
 
 from bioacoustics.audio.origins import TimeSource, iso_time, later, origin_of
 from bioacoustics.audio.recordings import read_header
@@ -102,3 +103,19 @@ def test_iso_times():
     assert iso_time(datetime(2024, 3, 1, 5, 30, tzinfo=FIVE_WEST)) == "2024-03-01T05:30:00.000-05:00"
     assert iso_time(datetime(2024, 3, 1, 5, 30, 0, 499600)) == "2024-03-01T05:30:00.500"
     assert iso_time(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype"),
+    [("a.flac", None), ("a.ogg", "VORBIS"), ("a.opus", "OPUS"), ("a.aiff", None), ("a.mp3", None)],
+)
+def test_a_sentence_that_was_kept_when_the_file_was_converted(tmp_path, name, subtype):
+    """AudioMoth cards are often compressed for keeping; the comment goes with them."""
+    container = "OGG" if subtype else None
+    with soundfile.SoundFile(tmp_path / name, "w", 16000, 1, format=container, subtype=subtype) as file:
+        file.comment = COMMENT
+        file.write(np.zeros(16000))
+    origin = origin_of(read_header(tmp_path / name, tmp_path))
+    assert origin.start == datetime(2021, 5, 2, 4, tzinfo=FIVE_WEST)
+    assert origin.source is TimeSource.HEADER
+    assert origin.notes.device == "247AA5075E06337D"

@@ -42,7 +42,7 @@ CHEAPER = {
     **dict.fromkeys(
         (
             *("embed", "predict", "events", "evaluate", "convert", "search"),
-            *("audit", "clips", "import-labels"),
+            *("audit", "clips", "import-labels", "histories"),
         ),
         "",
     ),
@@ -148,6 +148,8 @@ class Workplace:
         shutil.copy(data.labels_csv, folder / "data" / "labeled" / "labels_descriptors.csv")
         for door in ("scripts", "beats"):
             (folder / door).symlink_to(ROOT / door)
+        for number, path in enumerate(sorted((folder / "data" / "unlabeled").iterdir())):
+            path.rename(path.with_name(f"RIO_20260301_{number:02d}0000{path.suffix}"))  # as recorders name them
         audio = folder / "data" / "raw" / "audio"
         self.lay_examples(sorted(path for path in audio.rglob("*") if path.is_file()))
         monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)

@@ -312,3 +312,38 @@ def test_a_killed_run_ends_with_the_same_events(
     assert not (tmp_path / f"killed{suffix}.events").exists()
     predicting(model, cards, killed, events="csv,raven")
     pd.testing.assert_frame_equal(events_of(whole), events_of(killed), rtol=1e-3)
+
+
+def test_events_are_called_as_a_table_says(heard: Path, cards: Path, model: Path, tmp_path: Path) -> None:
+    """Only the names change, in every format; predict makes the same as events, and both say who has none."""
+    table = tmp_path / "names.csv"
+    table.write_text("label,en,es\ncoquí,Coqui,Coquí común\nowl,Owl,Búho\n", encoding="utf-8")
+    names = {"coquí": "Coquí común", "owl": "Búho", "rain": "rain"}
+    screen = io.StringIO()
+    config = EventsConfig.model_validate(
+        {
+            **{"scores": heard / "p.csv", "data_dir": cards, "events": FORMATS, "events_dir": tmp_path / "e"},
+            **{"open_at": 0.5, "close_at": 0.45, "names": table, "name_column": "es"},
+        }
+    )
+    events(config, Console(file=screen, width=1000))
+    assert "no name for rain" in screen.getvalue()
+    before = pd.read_csv(heard / "p.csv.events" / "events.csv")
+    after = pd.read_csv(tmp_path / "e" / "events.csv")
+    assert set(before["label"]) & {"coquí", "owl"}
+    before["label"] = before["label"].map(names)
+    columns = ["file", "channel", "start_s", "end_s", "label", "score", "low_hz", "high_hz", "threshold"]
+    # Events that begin together stand in the order of their names.
+    ordered = [frame[columns].sort_values(columns, ignore_index=True) for frame in (before, after)]
+    pd.testing.assert_frame_equal(*ordered)
+    assert {one.label for one in read_kaleidoscope(tmp_path / "e" / "kaleidoscope.csv")} <= set(
+        names.values()
+    )
+    predicting(model, cards, tmp_path / "p.csv", events="csv", channel="each", names=table, name_column="es")
+    again = pd.read_csv(tmp_path / "p.csv.events" / "events.csv")
+    assert again["label"].tolist() == after["label"].tolist()
+    with pytest.raises(ValueError, match="choose with --name_column: en, es"):
+        predicting(model, cards, tmp_path / "q.csv", names=table)
+    assert not (tmp_path / "q.csv").exists()
+    with pytest.raises(ValueError, match="give the table with --names"):
+        predicting(model, cards, tmp_path / "q.csv", name_column="es")

@@ -30,6 +30,7 @@ from bioacoustics.workflows.embed import EmbedConfig, embed
 from bioacoustics.workflows.evaluate import EvaluateConfig, evaluate
 from bioacoustics.workflows.events import EventsConfig, events
 from bioacoustics.workflows.finetune import FinetuneConfig, finetune
+from bioacoustics.workflows.histories import HistoriesConfig, histories
 from bioacoustics.workflows.import_labels import ImportLabelsConfig, import_labels
 from bioacoustics.workflows.index import IndexConfig, index
 from bioacoustics.workflows.predict import PredictConfig, predict
@@ -116,6 +117,7 @@ _register("train", TrainConfig, _over_recordings(train))
 _register("embed", EmbedConfig, _over_recordings(embed))
 _register("predict", PredictConfig, _over_recordings(predict))
 _register("events", EventsConfig, _over_recordings(events))
+_register("histories", HistoriesConfig, _over_recordings(histories))
 _register("evaluate", EvaluateConfig, _plain(evaluate))
 _register("audit", AuditConfig, _over_recordings(audit))
 _register("search", SearchConfig, _over_recordings(search))

@@ -13,6 +13,7 @@ from bioacoustics.formats.words import Language, word
 _MAX_LABEL_LENGTH = 28
 _MAX_DAY_TICKS = 14
 _MAX_COLUMNS = 150  # of a calendar
+_BAR_INCHES = 3.0
 _MAX_RANGE_DB = 70.0  # what codecs cut off would otherwise take half of the colours
 
 
@@ -50,7 +51,11 @@ def calendar(
     axes.tick_params(which="both", length=0)
     for side in ("top", "right", "left", "bottom"):
         axes.spines[side].set_visible(False)
-    bar = figure.colorbar(picture, ax=axes, pad=0.01, aspect=12)
+    # Of many sites, too, a bar of a hand's length: a longer one would be as broad as some days.
+    length = min(1.0, _BAR_INCHES / height)
+    bar = figure.colorbar(
+        picture, ax=axes, pad=0.01, fraction=0.04, shrink=length, aspect=12, anchor=(0.0, 1.0)
+    )
     said = word("hours_recorded", language)
     said = word("hours_in_days", language).format(num_folded) if num_folded > 1 else said
     bar.set_label(said, fontsize=10, color=INK)
@@ -67,6 +72,8 @@ def long_term_spectrograms(
     language: Language = "en",
 ) -> bytes:
     """What each hour of the day sounds like at each site: hours, frequency in kHz, level in dB.
+
+    Of a long title the middle is left out: its end tells how many recordings there are.
 
     An hour without recordings is NaN and stays white. All pictures share one scale of colours, so that a
     quiet site looks quiet.
@@ -86,7 +93,7 @@ def long_term_spectrograms(
             level_db.T, origin="lower", aspect="auto", cmap="magma", extent=extent, vmin=floor, vmax=top,
             interpolation="nearest",
         )  # fmt: skip
-        axes.set_title(_short(title), fontsize=10, color=INK, loc="left", parse_math=False)
+        axes.set_title(_without_middle(title), fontsize=10, color=INK, loc="left", parse_math=False)
         axes.set_xticks(range(0, 25, 4))
         axes.tick_params(labelsize=9, colors=INK)
         if position % num_columns == 0:
@@ -103,3 +110,10 @@ def long_term_spectrograms(
 
 def _short(label: str) -> str:
     return label if len(label) <= _MAX_LABEL_LENGTH else label[: _MAX_LABEL_LENGTH - 1] + "…"
+
+
+def _without_middle(title: str) -> str:
+    if len(title) <= _MAX_LABEL_LENGTH:
+        return title
+    half = _MAX_LABEL_LENGTH // 2
+    return f"{title[: half - 1]}…{title[-half:]}"

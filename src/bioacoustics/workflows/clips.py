@@ -75,7 +75,7 @@ def clips(config: ClipsConfig, console: Console) -> Outcome:
     outcome = Outcome()
     found: dict[str, Placement | None] = {}
     rows: list[list[Cell]] = []
-    for label, folder in zip(labels, _folder_names(labels), strict=True):
+    for label, folder in zip(labels, folder_names(labels), strict=True):
         members, scores = candidates.scores[label]
         for kind, number, chosen in _choose(scores, config, label):
             row = int(members[chosen])
@@ -211,7 +211,7 @@ def _unreadable(file: str, path: Path, reason: str) -> UnreadableFile:
     return UnreadableFile(path=path, relative_path=file, reason=reason)
 
 
-def _folder_names(labels: Sequence[str]) -> list[str]:
+def folder_names(labels: Sequence[str]) -> list[str]:
     """A folder name for each label that every system allows, no two alike."""
     names: list[str] = []
     for label in labels:

@@ -8,8 +8,10 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 from rich.console import Console
+from rich.markup import escape
 
 from bioacoustics.data.deployments import Placement
+from bioacoustics.data.names import read_names
 from bioacoustics.formats.event_files import EventFiles, EventFormat, Heard
 from bioacoustics.inference.event_stream import EventStream
 from bioacoustics.inference.events import EventConfig
@@ -88,6 +90,22 @@ class EventFlags(EventRules, frozen=True, extra="forbid"):
     events_dir: Path | None = Field(
         default=None, description="folder for them [default: beside the output, OUTPUT.events]"
     )
+    names: Path | None = Field(
+        default=None, description="table of what labels are called in events: label, scientific, en, es, ..."
+    )
+    name_column: str | None = Field(default=None, description="which column of --names, where it has several")
+
+    @model_validator(mode="after")
+    def _check_names(self) -> "EventFlags":
+        if self.name_column is not None and self.names is None:
+            raise ValueError("--name_column is a column of a table: give the table with --names")
+        return self
+
+    def called(self, labels: tuple[str, ...]) -> tuple[Mapping[str, str], tuple[str, ...]]:
+        """What each label is called in events, and what is doubtful about that."""
+        if self.names is None:
+            return {label: label for label in labels}, ()
+        return read_names(self.names, labels, self.name_column)
 
 
 def events_beside(output: str) -> Path:
@@ -111,15 +129,21 @@ def make_events(
     labels, rules = scores.facts.labels, flags.rules()
     opening = flags.opening(labels, thresholds)
     open_at = np.array([opening[label] for label in labels])
+    called, doubts = flags.called(labels)
+    for doubt in doubts:
+        console.print(f"[yellow]warning[/] {escape(doubt)}", highlight=False, soft_wrap=True)
+    written = tuple(called[label] for label in labels)
     missing = set()
-    with EventFiles(folder, flags.events, opening) as files:
+    with EventFiles(
+        folder, flags.events, {called[label]: score for label, score in opening.items()}
+    ) as files:
         for (name, channel), pieces in groupby(scores.pieces(), key=lambda piece: piece.take):
             placement = placements.get(name)
             if placement is None:
                 missing.add(name)
                 continue
             nyquist_hz = placement.recording.sample_rate_hz / 2
-            stream = EventStream(name, labels, rules, open_at, scores.facts.grid, nyquist_hz)
+            stream = EventStream(name, written, rules, open_at, scores.facts.grid, nyquist_hz)
             for piece in pieces:
                 heard = Heard(
                     placement=placement,

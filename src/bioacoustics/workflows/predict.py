@@ -61,6 +61,7 @@ def predict(config: PredictConfig, console: Console) -> Outcome:
     precision = pick_precision(config.precision, device)
     bundle = read_classifier_bundle(config.model_path)
     classifier = build_classifier(bundle).to(device)
+    config.called(classifier.labels)  # a table that cannot be meant is told before any listening
     prepare(classifier, precision)
     front_end = classifier.encoder.front_end.config
     stopwatch = Stopwatch()

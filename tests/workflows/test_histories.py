@@ -1,0 +1,92 @@
+"""Events become tables that models of occupancy open, from predictions and from annotations."""
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from bioacoustics.workflows.histories import HistoriesConfig, histories
+from bioacoustics.workflows.survey import Outcome
+
+EVENTS = """file,start_s,end_s,label,score
+norte_20240301_053000.wav,1,2,rana de cristal,0.9
+norte_20240302_053000.wav,1,2,rana de cristal,0.4
+sur_20240302_053000.wav,1,2,búho: grande,0.8
+x.wav,0,1,búho: grande,0.9
+"""
+
+
+@pytest.fixture(scope="module")
+def cards(tmp_path_factory: pytest.TempPathFactory, write_wav: Callable[..., Path]) -> Path:
+    folder = tmp_path_factory.mktemp("Grabación Ñandú")
+    names = ("norte_20240301_053000", "norte_20240302_053000", "sur_20240302_053000", "sur_20240302_220000")
+    for name in (*names, "x"):
+        write_wav(folder / f"{name}.wav", np.zeros(80_000))
+    (folder / "vacío.wav").touch()
+    return folder
+
+
+def made(cards: Path, folder: Path, **flags: object) -> tuple[Outcome, str]:
+    table = folder / "events.csv"
+    table.write_text(EVENTS, encoding="utf-8")
+    screen = io.StringIO()
+    config = HistoriesConfig.model_validate(
+        {"events": table, "data_dir": cards, "output_dir": folder / "out", **flags}
+    )
+    return histories(config, Console(file=screen, width=1000)), screen.getvalue()
+
+
+def rows_of(path: Path) -> list[list[str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def test_a_table_for_each_label(cards: Path, tmp_path: Path) -> None:
+    outcome, screen = made(cards, tmp_path)
+    out = tmp_path / "out"
+    header = ["site", "2024-03-01", "2024-03-02"]
+    assert rows_of(out / "rana de cristal.detections.csv") == [
+        header,
+        ["norte", "1", "1"],
+        ["sur", "NA", "0"],
+    ]
+    assert rows_of(out / "búho_ grande.detections.csv") == [header, ["norte", "0", "0"], ["sur", "NA", "1"]]
+    assert rows_of(out / "effort.csv") == [header, ["norte", "0.0028", "0.0028"], ["sur", "0.0", "0.0056"]]
+    assert [file.relative_path for file in outcome.unusable] == ["vacío.wav"]
+    assert "1 recording(s) whose time only the file system knows" in screen
+    assert "with their 1 events" in screen
+    table = pd.read_csv(out / "rana de cristal.detections.csv", index_col="site")
+    assert table.isna().sum().sum() == 1  # as R's read.csv understands it, too
+
+
+def test_scores_times_and_places(cards: Path, tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("folder,recorder,site,latitude,longitude\n,sur,Río,-3.5,-69\n")
+    made(cards, tmp_path, min_score=0.5, between=("05:00", "06:00"), deployments=tmp_path / "d.csv")
+    out = tmp_path / "out"
+    assert rows_of(out / "rana de cristal.detections.csv")[1:] == [["Río", "NA", "0"], ["norte", "1", "0"]]
+    assert rows_of(out / "sites.csv")[1] == ["Río", "-3.5", "-69.0", "2", "0.0028"]
+    long = pd.read_csv(out / "histories.csv")
+    assert len(long) == 2 * 2 * 2
+    assert long.groupby("label")["num_events"].sum().to_dict() == {"rana de cristal": 1, "búho: grande": 1}
+
+
+def test_what_was_never_heard_has_its_zeros(cards: Path, tmp_path: Path) -> None:
+    made(cards, tmp_path, label=("jaguar",))
+    table = rows_of(tmp_path / "out" / "jaguar.detections.csv")
+    assert table[1:] == [["norte", "0", "0"], ["sur", "NA", "0"]]
+
+
+def test_what_cannot_be_done_is_said(cards: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="lower --min_score"):
+        made(cards, tmp_path, min_score=0.99)
+    with pytest.raises(ValueError, match="check --between"):
+        made(cards, tmp_path, between=("01:00", "02:00"))
+    with pytest.raises(ValueError, match="'25:00' is no time of day"):
+        made(cards, tmp_path, day_begins="25:00")
+    with pytest.raises(ValueError, match="the two times are equal"):
+        made(cards, tmp_path, between=("01:00", "01:00"))
