@@ -149,7 +149,9 @@ class Workplace:
         for door in ("scripts", "beats"):
             (folder / door).symlink_to(ROOT / door)
         for number, path in enumerate(sorted((folder / "data" / "unlabeled").iterdir())):
-            path.rename(path.with_name(f"RIO_20260301_{number:02d}0000{path.suffix}"))  # as recorders name them
+            path.rename(
+                path.with_name(f"RIO_20260301_{number:02d}0000{path.suffix}")
+            )  # as recorders name them
         audio = folder / "data" / "raw" / "audio"
         self.lay_examples(sorted(path for path in audio.rglob("*") if path.is_file()))
         monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
