@@ -72,7 +72,7 @@ def test_activity_by_hour_and_by_day(visitor: Visitor) -> None:
 def test_the_way_of_one_recording_is_drawn_on_the_map(visitor: Visitor) -> None:
     visitor.choose("One recording", "View")
     visitor.pick("Recording", "north/card_2.wav")
-    visitor.press("Draw its way over the map")
+    visitor.press("Draw its way")
     visitor.until(lambda: visitor.on_map("m.data.trail.length") == 10)
     visitor.press("Forget the way")
     visitor.until(lambda: visitor.on_map("m.data.trail.length") == 0)

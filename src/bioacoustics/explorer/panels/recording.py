@@ -18,11 +18,10 @@ from bioacoustics.explorer.requests import OverviewRequest
 from bioacoustics.explorer.sounds import NotOpenedError
 from bioacoustics.explorer.spectrograms import band_khz, png_of
 from bioacoustics.explorer.temporal import timeline, trajectory
+from bioacoustics.explorer.ticks import frequency_ticks, time_ticks
 
 SIZE = (1200, 190)  # of the picture
 SHORTEST_PART_S = 0.05
-NUM_TIMES = 8
-STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 
 
 def recording(page: Page, values: list[str]) -> None:
@@ -115,44 +114,28 @@ def _data(
         "positions": inside["position"].astype(int).tolist(),
         "codes": colouring.codes.tolist(),
         "rows": [channels.index(name) for name in inside["channel"]],
-        "channels": channels,
+        "channels": channels if len(channels) > 1 else [""],
         "palette": list(colouring.palette),
         "names": names,
         "focus": -1 if at is None else at,
-        "times": _times(*span),
-        "frequencies": [] if seen is None else _frequencies(seen),
+        "times": time_ticks(*span),
+        "frequencies": [] if seen is None else frequency_ticks(*_band_khz(seen)),
         "texts": {"picture": say("player_picture"), "wait": reason},
     }
 
 
 def _picture(seen: Overview) -> bytes:
     """In the colours and the band that the player has; what could not be decoded is dark."""
-    config = st.session_state["spectrogram"]
-    low, high = band_khz(config, seen.sample_rate_hz)
+    low, high = _band_khz(seen)
     bins_khz = np.linspace(0, seen.sample_rate_hz / 2000, seen.levels.shape[1])
     first = int(np.searchsorted(bins_khz, low))
     last = max(int(np.searchsorted(bins_khz, high, side="right")), first + 1)
     levels = seen.levels[:, first:last]
-    return png_of(np.nan_to_num(levels, nan=float(np.nanmin(levels))), config, *SIZE)
+    return png_of(np.nan_to_num(levels, nan=float(np.nanmin(levels))), st.session_state["spectrogram"], *SIZE)
 
 
-def _frequencies(seen: Overview) -> list[tuple[float, str]]:
-    config = st.session_state["spectrogram"]
-    low, high = band_khz(config, seen.sample_rate_hz)
-    return [(1 - i / 4, f"{low + i / 4 * (high - low):.3g}" + (" kHz" if i == 4 else "")) for i in range(5)]
-
-
-def _times(start_s: float, end_s: float) -> list[tuple[float, str]]:
-    """Moments in round steps, as shares of the width."""
-    step = next((s for s in STEPS_S if (end_s - start_s) / s <= NUM_TIMES), STEPS_S[-1])
-    found = range(math.ceil(start_s / step), math.floor(end_s / step) + 1)
-    return [((k * step - start_s) / (end_s - start_s), _clock(k * step)) for k in found]
-
-
-def _clock(seconds: int) -> str:
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+def _band_khz(seen: Overview) -> tuple[float, float]:
+    return band_khz(st.session_state["spectrogram"], seen.sample_rate_hz)
 
 
 def _rule(seen: Overview | None, span: tuple[float, float]) -> None:

@@ -60,7 +60,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "This format is decoded from its beginning: only the first {minutes} minutes are looked through.",
         "Este formato se decodifica desde el comienzo: solo se recorren los primeros {minutes} minutos.",
     ),
-    "draw_way": ("Draw its way over the map", "Dibujar su camino en el mapa"),
+    "draw_way": ("Draw its way", "Trazar su camino"),
     "forget_way": ("Forget the way", "Quitar el camino"),
     "nothing_follows": (
         "No two named windows follow each other in a recording.",
