@@ -75,6 +75,7 @@ def test_a_store_beside_this_one_is_placed_and_what_is_new_is_marked(folder: Pat
     assert f"{NUM_WINDOWS} windows placed on the map; {NUM_NOVEL} of them (33%) are new" in said
     assert test.dataframe[0].value.to_numpy().tolist() == [["north/card_8.wav", NUM_NOVEL, NUM_NOVEL]]
     assert test.session_state["colour"] == "season"
+    assert "season.lance + later.lance" in test.get("html")[0].proto.body
     rows = test.session_state["map_rows"]
     assert len(rows) == NUM_KNOWN + NUM_WINDOWS
     test.button(key="select_novel").click()
@@ -112,6 +113,27 @@ def test_every_panel_works_on_both_seasons_and_labels_go_where_windows_lie(folde
     test.button(key="undo").click()
     settled(test)
     assert not labels(Store.open(later)).num_rows
+
+
+def test_each_store_takes_in_a_table_of_its_own_which_is_taken_back_first(folder: Path) -> None:
+    later = make_later(folder)
+    test = visit(folder, later, panel="teach", who="ana", selected=np.array([NUM_KNOWN + 11]))
+    test.session_state["label_name"] = "frog"
+    settled(test)
+    test.button(key="label_yes").click()
+    settled(test)
+    table = b"filename,labels,start_s\nnorth/card_6.wav,toad,2.0\n"
+    test.file_uploader(key=f"labels_file_{folder / 'season.lance'}").upload("labels.csv", table, "text/csv")
+    settled(test)
+    assert "no such recording in the store" in test.error[0].value
+    test.file_uploader(key=f"labels_file_{later}").upload("labels.csv", table, "text/csv")
+    settled(test)
+    told = [["frog", "toad"], ["frog"], []]
+    for step, expected in enumerate(told):
+        assert sorted(labels(Store.open(later))["label"].to_pylist()) == expected
+        if step < len(told) - 1:
+            test.button(key="undo").click()
+            settled(test)
 
 
 def test_another_model_is_refused_in_the_language_of_the_page(folder: Path) -> None:

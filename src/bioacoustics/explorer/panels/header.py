@@ -20,10 +20,9 @@ def header(page: Page) -> None:
     )
     if sample.num_left_out:
         counts = say("sampled", taken=_count(page.num_windows), windows=_count(sample.num_windows))
-    name = html.escape(str(page.collection.location).replace("\\", "/").rstrip("/").rsplit("/", 1)[-1])
-    left.html(
-        f'<div class="brand"><b>bio<i>acoustics</i></b><span>{say("title")} · {name} · {counts}</span></div>'
-    )
+    names = html.escape(" + ".join(_name(location) for location in page.collection.locations))
+    told = f"{say('title')} · {names} · {counts}"
+    left.html(f'<div class="brand"><b>bio<i>acoustics</i></b><span>{told}</span></div>')
     middle.segmented_control(
         say("language"),
         list(LANGUAGES),
@@ -60,6 +59,10 @@ def selection_bar(page: Page) -> None:
         st.markdown(f":material/lasso_select: **{say('selection', number=_count(len(chosen)))}**")
     else:
         st.caption(say("no_selection"))
+
+
+def _name(location: str) -> str:
+    return location.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
 def _count(number: int) -> str:

@@ -147,16 +147,21 @@ def _refresh(page: Page) -> None:
 
 def _tables(page: Page) -> None:
     with st.expander(say("labels_table"), icon=":material/table:"):
-        store = Store.open(page.collection.location)
         for location in page.collection.locations:
-            _labels_out(location, is_named=len(page.collection.locations) > 1)
-        given = st.file_uploader(say("labels_in"), type="csv", key="labels_file", help=say("labels_in_help"))
-        if given is not None and st.session_state.get("labels_taken") != given.file_id:
-            st.session_state["labels_taken"] = given.file_id
-            _take_in(page, store, given.getvalue())
+            name = f" · {Path(location).name}" if len(page.collection.locations) > 1 else ""
+            _labels_out(location, name)
+            _labels_in(page, location, name)
 
 
-def _labels_out(location: str, *, is_named: bool) -> None:
+def _labels_in(page: Page, location: str, name: str) -> None:
+    key, taken = f"labels_file_{location}", f"labels_taken_{location}"
+    given = st.file_uploader(say("labels_in") + name, type="csv", key=key, help=say("labels_in_help"))
+    if given is not None and st.session_state.get(taken) != given.file_id:
+        st.session_state[taken] = given.file_id
+        _take_in(page, Store.open(location), given.getvalue())
+
+
+def _labels_out(location: str, name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "labels.csv"
         try:
@@ -164,7 +169,6 @@ def _labels_out(location: str, *, is_named: bool) -> None:
         except ValueError:  # nothing is labelled yet
             return
         content = path.read_bytes()
-    name = f" · {Path(location).name}" if is_named else ""
     key = f"labels_out_{location}"
     st.download_button(
         say("labels_out") + name, content, "labels.csv", key=key, on_click="ignore", width="stretch"
@@ -180,6 +184,7 @@ def _take_in(page: Page, store: Store, content: bytes) -> None:
         except ValueError as error:
             st.error(str(error).replace(f"{folder}/", ""))
             return
+    st.session_state.pop("journals", None)  # what was taken in is the newest now: it is taken back first
     st.session_state["label_said"] = say("labels_taken", number=count)
     _refresh(page)
     st.rerun()
