@@ -73,7 +73,7 @@ def test_a_store_beside_this_one_is_placed_and_what_is_new_is_marked(folder: Pat
     settled(test)
     said = shown(test)
     assert f"{NUM_WINDOWS} windows placed on the map; {NUM_NOVEL} of them (33%) are new" in said
-    assert test.dataframe[0].value.to_numpy().tolist() == [["north/card_8.wav", NUM_NOVEL, NUM_NOVEL]]
+    assert test.dataframe[0].value.to_numpy().tolist() == [[NUM_NOVEL, NUM_NOVEL, "north/card_8.wav"]]
     assert test.session_state["colour"] == "season"
     assert "season.lance + later.lance" in test.get("html")[0].proto.body
     rows = test.session_state["map_rows"]

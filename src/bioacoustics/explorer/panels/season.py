@@ -127,9 +127,9 @@ def _found(page: Page, opened: Season) -> None:
     new = page.collection.windows.iloc[page.num_known :]
     with left:
         table = _by_recording(new, is_novel[page.num_known :])
-        st.dataframe(
-            table.rename(columns={name: say(f"season_column_{name}") for name in table}), hide_index=True
-        )
+        titles = {name: say(f"season_column_{name}") for name in table}
+        narrow = {titles[name]: st.column_config.NumberColumn(width=70) for name in ("novel", "windows")}
+        st.dataframe(table.rename(columns=titles), hide_index=True, column_config=narrow)
     positions = np.flatnonzero(is_novel)
     positions = positions[np.argsort(-novelty[positions], kind="stable")]
     with right:
@@ -149,7 +149,7 @@ def _by_recording(new: pd.DataFrame, is_novel: np.ndarray) -> pd.DataFrame:
     rows = pd.DataFrame({"file": new["file"].astype(str).to_numpy(), "novel": is_novel})
     table = rows.groupby("file", sort=False)["novel"].agg(["sum", "size"]).reset_index()
     table = table[table["sum"] > 0].sort_values("sum", ascending=False, kind="stable").head(NUM_ROWS)
-    return table.rename(columns={"sum": "novel", "size": "windows"})
+    return table.rename(columns={"sum": "novel", "size": "windows"})[["novel", "windows", "file"]]
 
 
 def _one_of_each(page: Page, positions: np.ndarray) -> np.ndarray:
