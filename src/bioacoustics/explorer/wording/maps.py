@@ -34,7 +34,6 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "min_dist_help": ("How tightly points may lie.", "Qué tan juntos pueden estar los puntos."),
     "first_map": ("The first map is being computed …", "Se está calculando el primer mapa …"),
-    "computing": ("Computing: {what}", "Calculando: {what}"),
     "map_failed": ("No map could be made: {reason}", "No se pudo hacer el mapa: {reason}"),
     "too_few_for_map": (
         "Only {number} window(s): too few for a map that means something. Listening works all the same.",

@@ -31,7 +31,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "column_commonest_label": ("commonest label", "etiqueta más común"),
     "column_label_share": ("its share", "su parte"),
     # what windows are called
-    "measuring": ("measuring…", "midiendo…"),
     "nothing_named": (
         "Windows have no clusters, labels or predictions yet.",
         "Las ventanas aún no tienen grupos, etiquetas ni predicciones.",
@@ -85,7 +84,6 @@ WORDS: dict[str, tuple[str, str]] = {
         "Inicie el explorador con --compare OTRO.lance, un almacén de las mismas grabaciones "
         "hecho con otro modelo.",
     ),
-    "compare_wait": ("The other map is being computed.", "Se está calculando el otro mapa."),
     "overlap": ("Same neighbours", "Mismas vecinas"),
     "overlap_help": (
         "Of the ten nearest windows, the share that both models agree on; by chance {chance:.1%}.",
