@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # for visitor.py
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for small_store.py
 from small_store import KINDS, make_store
-from visitor import CHROMIUM, FLAGS, Served, Visitor, serve
+from visitor import CHROMIUM, FLAGS, Served, Visitor, arrive, serve
 
 from bioacoustics.explorer.opening import OpeningConfig
 from bioacoustics.store.database import Store
@@ -81,15 +81,6 @@ def served(season: Path) -> Iterator[Served]:
 def arrival(browser: Any, served: Served) -> Iterator[Visitor]:
     """Somebody who comes to the season's page; one for each file, who says where to begin."""
     yield from arrive(browser, served)
-
-
-def arrive(browser: Any, served: Served) -> Iterator[Visitor]:
-    """A new visitor, who leaves with the fixture."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    visitor = Visitor(context.new_page(), served)
-    visitor.listen()
-    yield visitor
-    context.close()
 
 
 @pytest.fixture

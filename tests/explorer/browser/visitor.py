@@ -250,6 +250,15 @@ class Visitor:
         return float(seconds), float(peak)
 
 
+def arrive(browser: Any, served: Served) -> Iterator[Visitor]:
+    """A new visitor, who leaves with the fixture."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    visitor = Visitor(context.new_page(), served)
+    visitor.listen()
+    yield visitor
+    context.close()
+
+
 def is_strange(url: str) -> bool:
     """Whether a request leaves the page's own server."""
     return not re.match(r"(http|ws)://127\.0\.0\.1[:/]|data:|blob:", url)
