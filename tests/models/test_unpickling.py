@@ -168,6 +168,8 @@ def test_omegaconf_settings_become_plain(tmp_path: Path, foreign_class: Callable
     list_config = foreign_class("omegaconf.listconfig", "ListConfig")
     node = foreign_class("omegaconf.nodes", "AnyNode")
     choice = enum.Enum("Choice", {"IMAGE": "image"}, module="fairseq.dataclass.constants")
+    # By its value, as the Pythons of these checkpoints wrote it; 3.11.0 to 3.11.3 write it by its name.
+    choice.__reduce_ex__ = lambda member, protocol: (type(member), (member.value,))  # type: ignore[method-assign, assignment]
     sys.modules.setdefault("fairseq.dataclass.constants", ModuleType("fairseq.dataclass.constants"))
     foreign_class("fairseq.dataclass.constants", "_")
     sys.modules["fairseq.dataclass.constants"].Choice = choice  # type: ignore[attr-defined]

@@ -1,5 +1,6 @@
 """Acceleration: the processes, the device and the precision of a run."""
 
+import atexit
 import os
 import shutil
 from typing import Literal, cast
@@ -8,6 +9,7 @@ import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, GradScalerKwargs, parse_flag_from_env
+from torch import distributed
 
 Device = Literal["auto", "cpu"]
 Precision = Literal["auto", "no", "bf16", "fp16"]
@@ -24,6 +26,10 @@ def accelerator_of(device: Device, precision: Precision) -> Accelerator:
     has_no_gpu = num_launched > 1 and not torch.cuda.is_available()
     state = PartialState(cpu=device == "cpu" or parse_flag_from_env("ACCELERATE_USE_CPU") or has_no_gpu)
     assert state.num_processes == num_launched, "every process would train on its own"
+    if num_launched > 1:
+        # The group's own threads must end before the interpreter does, else it may abort on its way out.
+        atexit.unregister(_leave_group)
+        atexit.register(_leave_group)
     device_type = state.device.type
     if precision == "auto":
         chosen = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
@@ -40,6 +46,11 @@ def accelerator_of(device: Device, precision: Precision) -> Accelerator:
         GradScalerKwargs(init_scale=128.0),  # EAT's; it grows by itself
     ]
     return Accelerator(mixed_precision=precision, kwargs_handlers=handlers)
+
+
+def _leave_group() -> None:
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def why_not_compiled(device_type: str) -> str | None:
