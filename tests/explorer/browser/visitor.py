@@ -29,6 +29,8 @@ PATIENCE_S = 60.0
 POLL_MS = 50
 WHOLE = [(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99)]
 
+POSITION = "slider => slider.getAttribute('aria-valuenow') ?? slider.value"
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -130,11 +132,17 @@ class Visitor:
         return bool(wanted.count())
 
     def slide(self, title: str, key: str, times: int = 1, thumb: int = 0) -> None:
-        """Move a slider with the keyboard."""
+        """Move a slider with the keyboard; a page that is redrawn meanwhile may swallow a key."""
         found = self.page.get_by_role("slider", name=title).nth(thumb)
-        found.focus()
         for _ in range(times):
-            found.press(key)
+            self.settle()
+            before = found.evaluate(POSITION)
+            self.until(lambda before=before: self._moves(found, key, before))
+
+    def _moves(self, slider: Any, key: str, before: str) -> bool:
+        if slider.evaluate(POSITION) == before:
+            slider.press(key)
+        return bool(slider.evaluate(POSITION) != before)
 
     def see(self, text: str | re.Pattern[str], *, within: str = "body") -> None:
         """Wait for a text."""
