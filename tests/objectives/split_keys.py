@@ -10,6 +10,7 @@ import torch.distributed
 from bioacoustics.models.heads import ClassificationHead, HeadConfig
 from bioacoustics.objectives.contrastive import Contrastive, ContrastiveConfig
 from bioacoustics.objectives.memory_bank import Keys
+from bioacoustics.objectives.processes import leave_at_exit
 
 NUM_UPDATES, NUM_POSITIVES, NUM_NEGATIVES, DIM = 6, 7, 5, 12
 
@@ -35,6 +36,7 @@ def main() -> None:
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1:
         torch.distributed.init_process_group("gloo")
+        leave_at_exit()
     torch.manual_seed(0)
     head = ClassificationHead(HeadConfig(num_classes=2, refines=True), DIM)
     config = ContrastiveConfig(projection_dim=4, bank_size=16, momentum=0.5, dropped_share=0.1)

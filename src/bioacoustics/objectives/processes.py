@@ -1,5 +1,7 @@
 """Processes: what all processes of a training know together; with one process, what it knows itself."""
 
+import atexit
+
 import torch
 import torch.distributed
 from torch import Tensor
@@ -33,6 +35,20 @@ def take_from_first(values: list[Tensor]) -> None:
 def is_first() -> bool:
     """Whether this is the process that does what only one is to do."""
     return not _are_several() or torch.distributed.get_rank() == 0
+
+
+def leave_at_exit() -> None:
+    """Let this process leave its group before the interpreter ends, however it ends.
+
+    Threads of a group that is still there by then may abort the process, whatever it has done before.
+    """
+    atexit.unregister(_leave)
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    if _are_several():
+        torch.distributed.destroy_process_group()
 
 
 def _are_several() -> bool:

@@ -1,6 +1,5 @@
 """Acceleration: the processes, the device and the precision of a run."""
 
-import atexit
 import os
 import shutil
 from typing import Literal, cast
@@ -9,7 +8,8 @@ import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, GradScalerKwargs, parse_flag_from_env
-from torch import distributed
+
+from bioacoustics.objectives.processes import leave_at_exit
 
 Device = Literal["auto", "cpu"]
 Precision = Literal["auto", "no", "bf16", "fp16"]
@@ -27,9 +27,7 @@ def accelerator_of(device: Device, precision: Precision) -> Accelerator:
     state = PartialState(cpu=device == "cpu" or parse_flag_from_env("ACCELERATE_USE_CPU") or has_no_gpu)
     assert state.num_processes == num_launched, "every process would train on its own"
     if num_launched > 1:
-        # The group's own threads must end before the interpreter does, else it may abort on its way out.
-        atexit.unregister(_leave_group)
-        atexit.register(_leave_group)
+        leave_at_exit()
     device_type = state.device.type
     if precision == "auto":
         chosen = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
@@ -46,11 +44,6 @@ def accelerator_of(device: Device, precision: Precision) -> Accelerator:
         GradScalerKwargs(init_scale=128.0),  # EAT's; it grows by itself
     ]
     return Accelerator(mixed_precision=precision, kwargs_handlers=handlers)
-
-
-def _leave_group() -> None:
-    if distributed.is_initialized():
-        distributed.destroy_process_group()
 
 
 def why_not_compiled(device_type: str) -> str | None:

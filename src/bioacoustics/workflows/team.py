@@ -11,6 +11,7 @@ from typing import ParamSpec, TypeVar
 from rich.console import Console
 from torch import distributed
 
+from bioacoustics.objectives.processes import leave_at_exit
 from bioacoustics.workflows.survey import Outcome
 
 PATIENCE = timedelta(days=30)  # whoever is ready first waits for the others, however much they have
@@ -78,6 +79,7 @@ class Team:
     def _meet(self) -> None:
         if not distributed.is_initialized():
             distributed.init_process_group("gloo", timeout=PATIENCE)
+            leave_at_exit()
 
 
 def opened_in_turns(open_it: Callable[Given, Opened]) -> Callable[Given, Opened]:

@@ -77,6 +77,12 @@ def arrival(browser: Any, served: Served) -> Iterator[Visitor]:
 def label(visitor: Visitor, file: str, *, is_there: bool) -> None:
     """Select the windows of a recording, write what they are about, and say whether it is there."""
     search = visitor.page.get_by_placeholder("file, label")
+    search.fill("")  # what was shown and selected before must not be taken for what is asked for now
+    search.press("Enter")
+    visitor.page.get_by_role("button", name="Select nothing (Esc)").first.click()
+    visitor.wait(".map", "data-selected", "0")
+    visitor.wait(".map", "data-shown", lambda shown: int(shown) > NUM_WINDOWS)
+    visitor.settle()
     search.fill(file)
     search.press("Enter")
     visitor.settle()
