@@ -13,7 +13,11 @@ sys.path.insert(0, str(Path(__file__).parent))  # for small_store.py
 from later_store import NUM_NOVEL, NUM_WINDOWS, make_later
 from small_store import make_store
 
+from bioacoustics.explorer.answers import Work
 from bioacoustics.explorer.opening import CACHE_VARIABLE
+from bioacoustics.explorer.panels.clusters import ask_clusters
+from bioacoustics.explorer.panels.opened import Opened
+from bioacoustics.explorer.panels.progress import SLOTS
 from bioacoustics.store.database import Store
 from bioacoustics.store.labels import labels
 
@@ -155,3 +159,16 @@ def test_a_store_is_divided_at_a_date(folder: Path) -> None:
     test.selectbox(key="season_date").set_value("2026-03-02")
     settled(test)
     assert "40 windows placed on the map" in shown(test)
+
+
+def test_what_ends_while_the_page_is_drawn_is_seen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask_and_wait(store: Opened) -> Work:
+        asked = ask_clusters(store)  # all has been asked for by now, and nothing was answered yet
+        while any(store.jobs.status(slot).state == "running" for slot in SLOTS):
+            time.sleep(0.01)
+        return asked
+
+    monkeypatch.setattr("bioacoustics.explorer.page.ask_clusters", ask_and_wait)
+    test = visit(folder, season="date", season_date="2026-03-03", language="en").run()
+    assert not test.exception, test.exception[0].message
+    assert "20 windows placed on the map" in shown(test)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -44,6 +45,7 @@ class _Slot:
     status: Status = field(default_factory=Status)
     process: subprocess.Popen[str] | None = None
     number: int = 0  # of the newest request; what an older one still says is not heard
+    num_ended: int = 0  # requests that were worked on until they were done, failed or cancelled
 
 
 class Jobs:
@@ -84,13 +86,18 @@ class Jobs:
         with self._lock:
             return self._slots.setdefault(slot, _Slot()).status
 
+    def num_ended(self, slots: Iterable[str]) -> int:
+        """How much work in these slots has ended so far; it differs from before once there is news."""
+        with self._lock:
+            return sum(self._slots[slot].num_ended for slot in slots if slot in self._slots)
+
     def cancel(self, slot: str) -> Status:
         """Give up the running work, now; the result before it stays."""
         with self._lock:
             held = self._slots.setdefault(slot, _Slot())
             if held.status.state == "running":
                 self._end(held)
-                held.status = replace(held.status, state="cancelled")
+                self._becomes(held, replace(held.status, state="cancelled"))
             return held.status
 
     def close(self) -> None:
@@ -149,7 +156,7 @@ class Jobs:
                 with self._lock:
                     said = json.loads(line)
                     if held.process is process and said["number"] == held.number:
-                        held.status = self._after(held.status, said)
+                        self._becomes(held, self._after(held.status, said))
                         if held.status.state != "running":
                             self._retire_later(held)
         process.wait()
@@ -158,7 +165,12 @@ class Jobs:
                 reason = (
                     f"the computing process ended by itself (code {process.returncode}); is memory short?"
                 )
-                held.status = replace(held.status, state="failed", error=reason)
+                self._becomes(held, replace(held.status, state="failed", error=reason))
+
+    def _becomes(self, held: _Slot, status: Status) -> None:
+        """What running work comes to."""
+        held.status = status
+        held.num_ended += status.state != "running"
 
     def _after(self, status: Status, said: dict[str, Any]) -> Status:
         assert status.request is not None

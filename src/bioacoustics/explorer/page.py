@@ -19,7 +19,7 @@ from bioacoustics.explorer.panels.map_view import map_view
 from bioacoustics.explorer.panels.opened import Opened, opened
 from bioacoustics.explorer.panels.patterns import patterns
 from bioacoustics.explorer.panels.principal_components import principal_components
-from bioacoustics.explorer.panels.progress import progress
+from bioacoustics.explorer.panels.progress import SLOTS, progress
 from bioacoustics.explorer.panels.safety import is_local_visitor
 from bioacoustics.explorer.panels.season import season, with_season
 from bioacoustics.explorer.panels.session import Page, say
@@ -98,12 +98,14 @@ def _show(config: OpeningConfig, store: Opened) -> None:
 
 
 def _page_of(config: OpeningConfig, store: Opened, wanted: MapConfig) -> Page:
+    num_ended = store.jobs.num_ended(SLOTS)  # before the first answer is looked at
     mapped, files = store.ask_map(wanted), store.save_all()
     return Page(
         config=config,
         collection=store.collection,
         sounds=Sounds(store.collection.windows, config.data_dir),
         jobs=store.jobs,
+        num_ended=num_ended,
         vectors=store.vectors,
         recordings=store.recordings,
         all_vectors=files[0],

@@ -14,7 +14,7 @@ SLOTS = ("first map", "map", "season", "clusters")  # of the whole page; a panel
 def progress(page: Page) -> None:
     """Show the work of the whole page; ask again for as long as there is some."""
     is_busy = any(page.jobs.status(slot).state == "running" for slot in SLOTS)
-    st.fragment(_watch, run_every=POLL_S if is_busy else None)(page, is_busy)
+    st.fragment(_watch, run_every=POLL_S if is_busy else None)(page)
 
 
 def answer(page: Page, slot: str, request: AnyRequest) -> Work:
@@ -47,17 +47,14 @@ def _await(page: Page, slot: str) -> None:
     _bar(page, slot, status)
 
 
-def _watch(page: Page, was_busy: bool) -> None:
-    statuses = {slot: page.jobs.status(slot) for slot in SLOTS}
-    running = {slot: status for slot, status in statuses.items() if status.state == "running"}
-    # Whatever has ended since the page was drawn is to be seen: draw it again.
-    done = tuple(slot for slot in SLOTS if slot not in running)
-    if was_busy and done != st.session_state.setdefault("slots_done", done):
-        st.session_state["slots_done"] = done
+def _watch(page: Page) -> None:
+    # Whatever has ended since the page was begun, even while it was being drawn, is to be seen.
+    if page.jobs.num_ended(SLOTS) != page.num_ended:
         st.rerun()
-    st.session_state["slots_done"] = done
-    for slot, status in running.items():
-        _bar(page, slot, status)
+    for slot in SLOTS:
+        status = page.jobs.status(slot)
+        if status.state == "running":
+            _bar(page, slot, status)
 
 
 def _bar(page: Page, slot: str, status: Status) -> None:

@@ -31,6 +31,7 @@ class Page:
     collection: Collection
     sounds: Sounds
     jobs: Jobs
+    num_ended: int  # how much work of the whole page had ended before anything of it was drawn
     vectors: Path  # of the known windows, which map and clusters are made of; work in the background reads it
     recordings: Path  # of the same, the recording of each
     all_vectors: Path  # of all windows that are shown
