@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,17 @@ from bioacoustics.store.database import Store
 from bioacoustics.store.schema import RECORDINGS, windows_schema
 
 DIM, WINDOW_S, RATE_HZ, PER_RECORDING, ROUNDS = 192, 3.0, 16000, 500, 3
+RECORDINGS_AT_ONCE = 100  # that are written into the store in one go
+FIRST = datetime(2026, 3, 1, tzinfo=UTC)
+COLOURS, SITES = ("hour of the day", "recording", "site"), ("site 1", "site 2", "site 3")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader"]
 
 
 def make_store(folder: Path, num_windows: int) -> Path:
-    """Windows of 30 kinds of noise in recordings that all are the same file, under names of their own."""
+    """Windows of 30 kinds of noise, recorded one after the other at eight sites.
+
+    All recordings are the same file under names of their own.
+    """
     rng = np.random.default_rng(0)
     sound = folder / "sound.wav"
     soundfile.write(sound, rng.normal(0, 0.1, round(PER_RECORDING * WINDOW_S * RATE_HZ)), RATE_HZ)
@@ -42,30 +49,57 @@ def make_store(folder: Path, num_windows: int) -> Path:
     store.make_windows(DIM)
     store.state("embed", {"command": "embed", "model": "m", "front_end": {}, "model_path": ""})
     kinds = rng.normal(size=(30, DIM)) * 1.5
-    for number in range(-(-num_windows // PER_RECORDING)):
-        name, size = f"r{number}", min(PER_RECORDING, num_windows - number * PER_RECORDING)
-        place = {"recording": name, "file": f"card/{name}.wav", "site": f"site {number % 8}", "audio": "a"}
-        recording = place | {"id": name, "path": str(sound), "start_time": "", "duration_s": 1500.0}
-        recording |= {"sample_rate_hz": RATE_HZ, "num_channels": 1}
-        del recording["recording"]
-        store.upsert("recordings", pa.Table.from_pylist([recording], RECORDINGS))
-        vectors = (kinds[rng.integers(0, 30, size)] + rng.normal(size=(size, DIM))).astype(np.float16)
-        same = {"channel": "mix", "start_time": "", "time_source": "unknown", "start_utc": None}
-        same |= {"second_of_day": None, "findings": "", "model": "m", "front_end": "f"}
-        rows = [
-            {
-                **place,
-                **same,
-                "id": f"{name}-{i}",
-                "start_s": i * WINDOW_S,
-                "end_s": (i + 1) * WINDOW_S,
-                "vector": vector,
-            }
-            for i, vector in enumerate(vectors)
-        ]
+    begins = [
+        FIRST + i * timedelta(seconds=PER_RECORDING * WINDOW_S)
+        for i in range(-(-num_windows // PER_RECORDING))
+    ]
+    recordings = [_recording(number, begin, sound) for number, begin in enumerate(begins)]
+    store.upsert("recordings", pa.Table.from_pylist(recordings, RECORDINGS))
+    for first in range(0, len(begins), RECORDINGS_AT_ONCE):
+        rows: list[dict[str, Any]] = []
+        for number in range(first, min(first + RECORDINGS_AT_ONCE, len(begins))):
+            size = min(PER_RECORDING, num_windows - number * PER_RECORDING)
+            vectors = (kinds[rng.integers(0, 30, size)] + rng.normal(size=(size, DIM))).astype(np.float16)
+            rows += [_window(number, begins[number], i, vector) for i, vector in enumerate(vectors)]
         store.table("windows").add(pa.Table.from_pylist(rows, windows_schema(DIM)))
     store.compact()
     return folder / "made.lance"
+
+
+def _recording(number: int, begins: datetime, sound: Path) -> dict[str, Any]:
+    return {
+        "id": f"r{number}",
+        "file": f"card/r{number}.wav",
+        "path": str(sound),
+        "site": f"site {number % 8}",
+        "start_time": begins.isoformat(),
+        "duration_s": PER_RECORDING * WINDOW_S,
+        "sample_rate_hz": RATE_HZ,
+        "num_channels": 1,
+        "audio": "a",
+    }
+
+
+def _window(number: int, begins: datetime, index: int, vector: np.ndarray) -> dict[str, Any]:
+    at = begins + index * timedelta(seconds=WINDOW_S)
+    return {
+        "id": f"r{number}-{index}",
+        "recording": f"r{number}",
+        "file": f"card/r{number}.wav",
+        "site": f"site {number % 8}",
+        "channel": "mix",
+        "start_s": index * WINDOW_S,
+        "end_s": (index + 1) * WINDOW_S,
+        "start_time": at.isoformat(),
+        "time_source": "header",
+        "start_utc": at,
+        "second_of_day": at.hour * 3600 + at.minute * 60 + at.second,
+        "findings": "",
+        "model": "m",
+        "front_end": "f",
+        "audio": "a",
+        "vector": vector,
+    }
 
 
 def timed(page: Any, act: Any, is_seen: str) -> float:
@@ -144,7 +178,8 @@ def _look(page: Any, address: str, settle_s: float) -> dict[str, float]:
         " const found = (host.shadowRoot ?? host).querySelector?.(s); if (found) return found; } }"
     )
     page.evaluate(f"window.seek = {locate}")
-    for kind in ("click to sound", "lasso", "search"):
+    page.get_by_text("More filters", exact=True).click()
+    for kind in ("click to sound", "lasso", "colour", "site filter", "search"):
         times = [_once(page, kind, attempt) for attempt in range(ROUNDS)]
         found |= {f"{kind} s, fastest": min(times), f"{kind} s, slowest": max(times)}
     return found
@@ -166,6 +201,12 @@ def _once(page: Any, kind: str, attempt: int) -> float:
         for dx, dy in ((300 + 40 * attempt, 60), (300, 480), (20, 480)):
             page.mouse.move(box["x"] + dx, box["y"] + dy, steps=3)
         return timed(page, page.mouse.up, f"() => window.seek('.map').dataset.serial !== {serial!r}")
+    if kind in {"colour", "site filter"}:
+        title, choices = ("Colour", COLOURS) if kind == "colour" else ("site", SITES)
+        wanted = page.get_by_role("option", name=choices[attempt], exact=True)
+        page.get_by_role("combobox", name=title).first.press("ArrowDown")
+        wanted.wait_for()
+        return timed(page, wanted.click, f"() => window.seek('.map').dataset.serial !== {serial!r}")
     page.get_by_placeholder("file, label").fill(f"r{attempt + 1}")
     return timed(
         page, lambda: page.keyboard.press("Enter"), f"() => window.seek('.map').dataset.serial !== {serial!r}"
