@@ -18,8 +18,10 @@ from typing import Any
 import pytest
 import soundfile
 
-sys.path.insert(0, str(Path(__file__).parent))  # for small_store.py
+sys.path.insert(0, str(Path(__file__).parent))  # for the files beside this one
+sys.path.insert(0, str(Path(__file__).parent / "browser"))
 from small_store import WINDOW_S, make_store
+from visitor import settle
 
 from bioacoustics.explorer.opening import CACHE_VARIABLE, OpeningConfig
 from bioacoustics.explorer.server import command, free_port
@@ -37,7 +39,7 @@ FLAGS = [
     "--enable-unsafe-swiftshader",
     "--autoplay-policy=no-user-gesture-required",
 ]
-PATIENCE_MS = 40_000
+PATIENCE_MS = 120_000  # a first UMAP is compiled before it is computed
 NUM_WINDOWS = 60
 
 
@@ -132,12 +134,6 @@ def enclose(page: Any, corners: list[tuple[float, float]]) -> None:
     for corner in corners[1:]:
         page.mouse.move(*place_on_map(page, *corner), steps=4)
     page.mouse.up()
-
-
-def settle(page: Any) -> None:
-    """Wait until Streamlit is at rest."""
-    page.wait_for_timeout(150)
-    page.locator("[data-testid=stStatusWidget]").wait_for(state="detached")
 
 
 WHOLE = [(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99)]

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the files beside this one
+sys.path.insert(0, str(Path(__file__).parent / "browser"))
 from later_store import NUM_NOVEL, NUM_WINDOWS, make_later
 from small_store import WINDOW_S, make_store
-from test_page import CHROMIUM, FLAGS, PATIENCE_MS, _is_strange, serving, settle, wait
+from test_page import CHROMIUM, FLAGS, PATIENCE_MS, _is_strange, serving, wait
+from visitor import settle
 
 from bioacoustics.explorer.opening import OpeningConfig
 

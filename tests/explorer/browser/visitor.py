@@ -25,10 +25,16 @@ FLAGS = [
     "--enable-unsafe-swiftshader",
     "--autoplay-policy=no-user-gesture-required",
 ]
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0  # a first UMAP is compiled before it is computed
 POLL_MS = 50
 WHOLE = [(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99)]
 
+AT_REST = (
+    "() => { const app = document.querySelector('[data-testid=stApp]');"
+    " return app.dataset.testScriptState === 'notRunning'"
+    " && !document.querySelector('[data-testid=stProgress], [data-testid=stSpinner], [data-stale=true]'); }"
+)
+NUM_LOOKS = 3  # one drawing may follow another at once
 POSITION = "slider => slider.getAttribute('aria-valuenow') ?? slider.value"
 
 
@@ -77,6 +83,16 @@ def wait_for_server(port: int) -> None:
         else:
             return
     raise AssertionError(f"nobody answers at port {port}")
+
+
+def settle(page: Any) -> None:
+    """Wait until a page draws nothing any more and no work is under way."""
+    page.wait_for_timeout(POLL_MS)
+    looks = 0
+    while looks < NUM_LOOKS:
+        page.wait_for_function(AT_REST)
+        page.wait_for_timeout(POLL_MS)
+        looks = looks + 1 if page.evaluate(AT_REST) else 0
 
 
 @dataclass(slots=True)
@@ -170,12 +186,7 @@ class Visitor:
 
     def settle(self) -> None:
         """Wait until the page draws nothing any more and no work is under way."""
-        self.page.wait_for_function(
-            "() => { const app = document.querySelector('[data-testid=stApp]');"
-            " return app.dataset.testScriptState === 'notRunning'"
-            " && !document.querySelector('[data-testid=stProgress], [data-testid=stSpinner],"
-            " [data-stale=true]'); }"
-        )
+        settle(self.page)
 
     def on_map(self, code: str) -> Any:
         """Ask the map (`m`) for something in its own language."""

@@ -24,14 +24,15 @@ def answer(page: Page, slot: str, request: AnyRequest) -> Work:
     be begun again.
     """
     status = page.jobs.ask(slot, request)
-    if status.state == "running":
-        st.fragment(_await, run_every=POLL_S)(page, slot)
-    elif status.state in {"failed", "cancelled"}:
-        if status.state == "failed":
-            st.warning(say("work_failed", reason=status.error))
-        else:
-            st.caption(say("work_cancelled"))
-        st.button(say("work_again"), key=f"again_{slot}", on_click=retry, args=(page, slot))
+    with st.container():  # always there, so that what follows keeps its place when the work has ended
+        if status.state == "running":
+            st.fragment(_await, run_every=POLL_S)(page, slot)
+        elif status.state in {"failed", "cancelled"}:
+            if status.state == "failed":
+                st.warning(say("work_failed", reason=status.error))
+            else:
+                st.caption(say("work_cancelled"))
+            st.button(say("work_again"), key=f"again_{slot}", on_click=retry, args=(page, slot))
     return work_of(status)
 
 
