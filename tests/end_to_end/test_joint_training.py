@@ -1,4 +1,4 @@
-"""The documented calls of `beats/train.py`: killed and resumed, by one process and by two."""
+"""Joint training, from nothing and from a checkpoint: killed and resumed, by one process and by two."""
 
 import os
 import signal
@@ -8,13 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from runs import ROOT, assert_alike, by_two, deviation, environment, forked, rows_of
 
 from bioacoustics.models.saved import load_classifier, read_bundle
-from bioacoustics.training.metrics import read_metrics
 
-ROOT = Path(__file__).resolve().parents[2]
-SPREADS = {"prediction_std", "target_std"}  # over the patches of a micro-batch, not a mean over rows
-TIMING = {"elapsed_s", "seconds_per_update", "clips_per_s", "audio_hours_per_hour"}
+SPREADS = ("prediction_std", "target_std")  # over the patches of a micro-batch, not a mean over rows
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,12 +29,6 @@ def flags(folders: list[str]) -> list[str]:
         "--num_threads 2 --validation_share 0.4"
     )
     return [*given.split(), *folders]
-
-
-def environment() -> dict[str, str]:
-    folder = str(Path(sys.executable).parent)
-    own = {"VIRTUAL_ENV": sys.prefix, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
-    return {**os.environ, **own, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "COLUMNS": "200"}
 
 
 def run(launcher: list[str], *words: str) -> str:
@@ -80,21 +72,44 @@ def test_one_process_killed_or_not_and_two(tmp_path: Path, flags: list[str]) -> 
     for name in (*results, *(path.name for path in whole.glob("checkpoint_[0-9]*.pt"))):
         assert (disturbed / name).read_bytes() == (whole / name).read_bytes(), name
 
-    run(
-        ["torchrun", "--standalone", "--nproc_per_node", "2"],
-        *flags,
-        "--batch_size",
-        "8",
-        "--output_dir",
-        str(two),
-    )
-    rows = [
-        [{k: v for k, v in row.items() if k not in TIMING | SPREADS} for row in read_metrics(f)]
-        for f in (whole, two)
-    ]
-    assert len(rows[0]) == len(rows[1])
-    for one, other in zip(*rows, strict=True):
-        assert other == pytest.approx(one, rel=2e-3, abs=2e-4, nan_ok=True)
+    by_two("beats/train.py", *flags, "--batch_size", "8", "--output_dir", str(two))
+    assert_alike(whole, two, *SPREADS)
     classifier = load_classifier(two / "checkpoint_best.pt")
     assert "positive" in classifier.labels
     assert read_bundle(two / "checkpoint_best.pt").header.calibration is not None
+
+
+@pytest.mark.parametrize("kind", ["beats", "eat"])
+def test_from_a_checkpoint_killed_or_not_and_by_two(
+    tmp_path: Path, models: dict[str, Path], folders: list[str], kind: str
+) -> None:
+    """Here the head begins as a regression on what all processes have heard together."""
+    given = (
+        "--epochs 2 --checkpoint_freq 1 --segment_duration 1 --supervised_weight 0.3 --lr 1e-3 "
+        "--save_every 1 --log_every 1 --num_threads 1 --validation_share 0.4"
+    )
+    flags = [*folders, *given.split()]
+
+    def words(model: str, name: str, batch_size: int) -> list[str]:
+        path = models[f"{kind} {model}"]
+        about = ["--model_path", str(path), "--output_dir", str(tmp_path / name)]
+        return [*flags, *about, "--batch_size", str(batch_size)]
+
+    begun, *_, end = forked(
+        (["train", *words("plain", "one", 16)], []),
+        (["train", *words("dropping", "whole", 16)], []),
+        (["train", *words("dropping", "disturbed", 16)], ["hearing"]),
+        (["train", *words("dropping", "disturbed", 16)], ["update", "update"]),
+        (["train", *words("dropping", "disturbed", 16)], []),
+    )
+    assert "hearing" in begun["said"]  # what the head begins with
+    assert "Going on after update" in end["said"]
+    whole, disturbed = tmp_path / "whole", tmp_path / "disturbed"
+    results = {path.name for path in whole.glob("checkpoint_*.pt")}
+    assert len(results) >= 3
+    for name in (*results, "predictions.csv", "suspicious_negatives.csv"):
+        assert (disturbed / name).read_bytes() == (whole / name).read_bytes(), name
+    assert rows_of(disturbed) == rows_of(whole)
+    by_two("beats/train.py", *words("plain", "two", 8))
+    assert_alike(tmp_path / "one", tmp_path / "two", *SPREADS)
+    assert deviation(tmp_path / "one", tmp_path / "two", models[f"{kind} plain"]) < 0.02

@@ -161,6 +161,36 @@ def test_sources_may_be_absent(sources: tuple[str, ...]) -> None:
     assert {source for source, name in names.items() if name in row} == set(sources)
 
 
+@pytest.mark.parametrize(
+    ("sources", "rows"),
+    [
+        (("labeled",), 3),
+        (("unlabeled", "labeled"), 4 * 2 + 3),  # the student hears two masked clones of what has no labels
+        (("positive", "negative"), 3 + 2),
+    ],
+)
+def test_an_absent_source_costs_nothing(sources: tuple[str, ...], rows: int) -> None:
+    """No row is encoded for it, and no teacher, key encoder or bank is kept."""
+    num_rows = {name: NUM_ROWS[name] for name in sources}
+    objective = joint(num_rows)
+    heard: dict[str, int] = {}
+    for name, module in objective.named_modules():
+        if name.endswith("blocks.0") and "decoder" not in name:
+            module.register_forward_hook(
+                lambda _, inputs, __, name=name: heard.update({name: heard.get(name, 0) + len(inputs[0])})
+            )
+    objective(batch_of(0, num_rows)).total.backward()
+    learning = {name for name, weight in objective.named_parameters() if weight.requires_grad}
+    of_student = [count for name, count in heard.items() if f"{name}.attn.qkv.weight" in learning]
+    assert sum(of_student) == rows
+    assert len(heard) == 1 + ("unlabeled" in sources) + ("positive" in sources)
+    parts = {name.split(".")[0] for name in objective.state_dict()}
+    assert ("self_supervised" in parts, "contrastive" in parts) == (
+        "unlabeled" in sources,
+        "positive" in sources,
+    )
+
+
 def test_every_micro_batch_reaches_every_parameter() -> None:
     """The exchange of gradients between processes would wait for one that is left out, forever."""
     objective = joint()

@@ -483,7 +483,9 @@ def test_nothing_usable_is_an_error(tmp_path: Path, sounds: SyntheticDataset, sm
     (tmp_path / "a.wav").write_text("not sound")
     (tmp_path / "b.wav").touch()
     labels = table(tmp_path / "labels.csv", [("a.wav", "frog"), ("b.wav", "rain")])
-    with pytest.raises(ValueError, match=r"none of the 2 clips of .* can be read, e\.g\. it is a text file"):
+    with pytest.raises(
+        ValueError, match=r"none of the 2 clips of .* can be read, e\.g\. .*: it is a text file"
+    ):
         run(tmp_path / "run", sounds, small_model, labels=labels, data_dir=tmp_path)
 
 

@@ -119,6 +119,7 @@ def frozen(
         "epochs": 20,
         "lr": 1e-2,
         "log_every": 5,
+        "checkpoint_freq": 1,
         "positive_dir": folders["positive_dir"],
         "negative_dir": folders["negative_dir"],
     }
@@ -141,6 +142,32 @@ def test_a_frozen_encoder_stays_as_it_is_and_the_rest_learns(
     assert classifier.head.config.refines
 
 
+def numbered(folder: Path) -> list[int]:
+    """The updates of the checkpoints that were kept on the way."""
+    return sorted(int(path.stem[11:]) for path in folder.glob("checkpoint_[0-9]*.pt"))
+
+
+def test_best_is_the_first_with_the_highest_score_on_what_is_held_out(
+    frozen: tuple[Path, dict[str, Any], str],
+) -> None:
+    folder, settings, _ = frozen
+    scores = {
+        int(row["update"]): row["valid_mean_average_precision"]
+        for row in read_metrics(folder)
+        if "valid_mean_average_precision" in row
+    }
+    updates = numbered(folder)
+    assert updates == [updates[0] * epoch for epoch in range(1, settings["epochs"] + 1)]
+    assert list(scores) == updates  # judged after every epoch
+    chosen = max(scores, key=lambda update: scores[update])
+    best, same = (read_bundle(folder / f"checkpoint_{name}.pt").weights for name in ("best", chosen))
+    learnt = [name for name in same if not name.startswith("head.head")]  # that layer was calibrated since
+    for name in learnt:
+        assert torch.equal(best[name], same[name]), name
+    last = read_bundle(folder / "checkpoint_last.pt").weights
+    assert any(not torch.equal(best[name], last[name]) for name in learnt)
+
+
 def test_held_out_examples_are_of_other_recordings(frozen: tuple[Path, dict[str, Any], str]) -> None:
     folder, settings, _ = frozen
     held_out = {row["file"].split("/", 1)[1] for row in rows_of(folder / "predictions.csv")}
@@ -159,8 +186,9 @@ def test_features_are_heard_once(frozen: tuple[Path, dict[str, Any], str], tmp_p
     copy.mkdir()
     for path in folder.glob("features_*.npy"):
         shutil.copy(path, copy)
-    _, said = run(copy, **settings)
+    _, said = run(copy, **{**settings, "checkpoint_freq": 5})
     assert "hearing" not in said
+    assert numbered(copy) == numbered(folder)[4::5]
     for name in ("checkpoint_best.pt", "predictions.csv", SUSPICIOUS):
         assert (copy / name).read_bytes() == (folder / name).read_bytes()
     _, said = run(tmp_path / "other", **{**settings, "num_views": 2, "epochs": 1})
@@ -208,4 +236,13 @@ def test_sources_that_cannot_be_used_are_told_before_training(
             run(tmp_path / "run", **settings)
     with pytest.raises(FileNotFoundError, match=r"labels\.csv"):
         run(tmp_path / "run", labeled_dir=empty)
+    (empty / "audio").mkdir()
+    (empty / "broken.wav").rename(empty / "audio/broken.wav")
+    (empty / "audio/too.wav").write_bytes(b"")
+    (empty / "labels.csv").write_text("filename,labels\nbroken.wav,frog\ntoo.wav,toad\n")
+    with pytest.raises(ValueError, match=r"broken\.wav"):
+        run(tmp_path / "run", labeled_dir=empty)
+    for source in ("data_dir", "labeled_dir", "positive_dir"):
+        with pytest.raises(FileNotFoundError):
+            run(tmp_path / "run", **{source: tmp_path / "not there"})
     assert not (tmp_path / "run" / "run_state.pt").exists()

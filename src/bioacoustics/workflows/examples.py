@@ -82,7 +82,10 @@ def read_examples(
     recordings = (*positive.recordings, *(negative.recordings if negative else ()))
     classes = [class_names.index(name) for name in names]
     classes += [NO_CLASS] * (len(recordings) - len(names))
-    groups = tuple(group_of(recording.relative_path) for recording in recordings)
+    groups = tuple(
+        group_of(_name_in_class(recording) if row < len(names) else recording.relative_path)
+        for row, recording in enumerate(recordings)
+    )
     one_hot = np.eye(len(class_names) + 1, dtype=np.float32)[classes]
     split = split_groups(groups, one_hot, valid_fraction=validation_share, seed=seed)
     for warning in (*split.warnings, *_doubts(recordings, names)):
@@ -123,6 +126,12 @@ def write_suspicious(examples: Examples, suspicion: Suspicion, path: Path) -> No
 def _class_of(recording: Recording, folder: Path) -> str:
     parts = PurePosixPath(recording.relative_path).parts
     return parts[0] if len(parts) > 1 else folder.resolve().name
+
+
+def _name_in_class(recording: Recording) -> str:
+    """The name below the folder of its class, which says nothing about where a clip was cut from."""
+    parts = PurePosixPath(recording.relative_path).parts
+    return "/".join(parts[1:] or parts)
 
 
 def _doubts(recordings: Sequence[Recording], names: Sequence[str]) -> list[str]:

@@ -66,7 +66,8 @@ def labelled_clips(
     readable = [i for i, header in enumerate(headers) if isinstance(header, Recording)]
     if not readable:
         raise ValueError(
-            f"none of the {len(headers)} clips of {table.path} can be read, e.g. {unusable[0].reason}"
+            f"none of the {len(headers)} clips of {table.path} can be read, e.g. {unusable[0].path}: "
+            f"{unusable[0].reason}"
         )
     sides = _divided(table, split)
     _warn([*table.warnings, *sides.warnings], console)
