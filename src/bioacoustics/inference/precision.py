@@ -12,6 +12,7 @@ from bioacoustics.models.linear import Linear
 Precision = Literal["float32", "bf16", "int8"]
 PrecisionChoice = Literal["auto", "float32", "bf16", "int8"]
 _LARGEST = 127  # symmetric: -128 is left out
+_ROWS = 256
 
 
 class Int8Linear(nn.Module):
@@ -35,9 +36,13 @@ class Int8Linear(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width_out"]:
         """Project the last axis; sums are exact 32-bit integers."""
-        quantised, scales = _quantised(tokens.reshape(-1, tokens.shape[-1]))
-        sums = torch._int_mm(quantised, self.weight).float()
-        projected = sums.mul_(scales).mul_(self.scales).add_(self.bias)
+        rows = tokens.reshape(-1, tokens.shape[-1])
+        projected = rows.new_empty(len(rows), self.weight.shape[1], dtype=torch.float32)
+        # Some rows at a time: their sums are scaled while they are still in the processor's cache.
+        for some, out in zip(rows.split(_ROWS), projected.split(_ROWS), strict=True):
+            quantised, scales = _quantised(some)
+            sums = torch._int_mm(quantised, self.weight).float().mul_(scales)
+            torch.addcmul(self.bias, sums, self.scales, out=out)
         return projected.view(*tokens.shape[:-1], -1)
 
 
