@@ -204,8 +204,11 @@ def _once(page: Any, kind: str, attempt: int) -> float:
     if kind in {"colour", "site filter"}:
         title, choices = ("Colour", COLOURS) if kind == "colour" else ("site", SITES)
         wanted = page.get_by_role("option", name=choices[attempt], exact=True)
-        page.get_by_role("combobox", name=title).first.press("ArrowDown")
-        wanted.wait_for()
+        box = page.get_by_role("combobox", name=title).first
+        while not wanted.count():  # a list closes again when the page is drawn under it
+            box.press("Escape")
+            box.press("ArrowDown")
+            page.wait_for_timeout(300)
         return timed(page, wanted.click, f"() => window.seek('.map').dataset.serial !== {serial!r}")
     page.get_by_placeholder("file, label").fill(f"r{attempt + 1}")
     return timed(
