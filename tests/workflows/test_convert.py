@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bioacoustics.audio.log_mel import LogMelConfig
 from bioacoustics.models.audio_encoder import AudioClassifier, AudioEncoder
+from bioacoustics.models.card import Card, Schooling
 from bioacoustics.models.eat import EATConfig, EATEncoder
 from bioacoustics.models.heads import ClassificationHead, HeadConfig
 from bioacoustics.models.saved import (
@@ -207,3 +208,17 @@ def test_a_detector_with_a_layer_more_is_refused_by_the_published_layouts(tmp_pa
             convert(tmp_path / "detector.pt", tmp_path / name, layout)
     convert(tmp_path / "detector.pt", tmp_path / "again.safetensors", "bioacoustics")
     assert read_bundle(tmp_path / "again.safetensors").header.head == head.config
+
+
+def test_a_licence_is_added_to_own_weights_alone(tmp_path: Path, golden_eat: Path) -> None:
+    card = Card(schooling=(Schooling(command="pretrain", data="bosque", num_recordings=1, hours=0.1),))
+    source = tmp_path / "own.pt"
+    write_bundle(read_bundle(golden_eat / "pretrain_p1.pt").with_card(card), source)
+    for target in ("own.safetensors", "fairseq.pt"):
+        to: Target = "fairseq" if "fairseq" in target else "bioacoustics"
+        convert(source, tmp_path / target, to, licence="CC-BY-4.0")
+        read = read_bundle(tmp_path / target).header.card
+        assert read is not None
+        assert (read.licence, read.schooling) == ("CC-BY-4.0", card.schooling)
+    with pytest.raises(ValueError, match="not yours to choose"):
+        convert(golden_eat / "pretrain_p1.pt", tmp_path / "x.pt", "bioacoustics", licence="MIT")
