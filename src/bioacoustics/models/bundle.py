@@ -83,7 +83,7 @@ class Header(BaseModel, frozen=True, extra="forbid"):
     versions: dict[str, str] = Field(default_factory=_versions)
     # Thresholds say what is made of scores, not what scores are: results of before stay those of this model.
     thresholds: Thresholds | None = None
-    card: Card | None = None  # None: never trained by this package
+    card: Card | None = None  # None: published, or saved before there were cards
     fingerprint: str = ""  # sha256 of the weights and of all settings above `source`
 
     @property

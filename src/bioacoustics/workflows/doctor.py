@@ -79,7 +79,7 @@ def _model(path: Path) -> list[Finding]:
         return [Finding("model", False, str(error), "give a checkpoint that can be read")]
     text = f"{header.kind} of {header.architecture}, fingerprint {header.fingerprint[:16]}"
     card = header.known_card
-    schooling = "; ".join(map(str, card.schooling)) or "not known: not by this package"
+    schooling = "; ".join(map(str, card.schooling)) or "not recorded in the file"
     findings = [
         Finding("model", True, text),
         Finding("trained on", True, schooling),
