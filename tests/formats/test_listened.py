@@ -59,3 +59,5 @@ def test_it_is_found_beside_events_and_is_no_table_of_them(tmp_path: Path) -> No
         assert find_listened(place) == folder / "listened.csv"
     assert find_listened(tmp_path) is None
     assert {path.name for path in find_annotations(folder)} == {"events.csv", "all.selections.txt"}
+    (folder / "raven/a.wav.selections.txt").touch()  # of which the other one is the sum
+    assert {path.name for path in find_annotations(folder / "raven")} == {"a.wav.selections.txt"}

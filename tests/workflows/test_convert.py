@@ -20,6 +20,7 @@ from bioacoustics.models.heads import ClassificationHead, HeadConfig
 from bioacoustics.models.saved import (
     Bundle,
     bundle_of_classifier,
+    bundle_of_encoder,
     load_classifier,
     load_encoder,
     read_bundle,
@@ -220,5 +221,10 @@ def test_a_licence_is_added_to_own_weights_alone(tmp_path: Path, golden_eat: Pat
         read = read_bundle(tmp_path / target).header.card
         assert read is not None
         assert (read.licence, read.schooling) == ("CC-BY-4.0", card.schooling)
+    write_bundle(bundle_of_encoder(load_encoder(golden_eat / "pretrain_p1.pt")), tmp_path / "old.pt")
+    convert(
+        tmp_path / "old.pt", tmp_path / "new.pt", "bioacoustics", licence="CC0"
+    )  # before there were cards
+    assert read_bundle(tmp_path / "new.pt").header.known_card.terms == "CC0"
     with pytest.raises(ValueError, match="not yours to choose"):
         convert(golden_eat / "pretrain_p1.pt", tmp_path / "x.pt", "bioacoustics", licence="MIT")

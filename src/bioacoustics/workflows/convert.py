@@ -54,13 +54,12 @@ def convert(model_path: Path, output_path: Path, to: Target, licence: str | None
     _check_output(model_path, output_path, to)
     bundle = read_bundle(model_path)
     if licence is not None:
-        card = bundle.header.card
-        if card is None:
+        if bundle.header.card is None and bundle.header.source is not None:
             raise ValueError(
-                f"{model_path} was not trained by this package, so that its licence is not yours to choose; "
-                "leave --licence out"
+                f"{model_path} was published, not trained by this package, so that its licence is not yours "
+                "to choose; leave --licence out"
             )
-        bundle = bundle.with_card(card.model_copy(update={"licence": licence}))
+        bundle = bundle.with_card(bundle.header.known_card.model_copy(update={"licence": licence}))
     source = bundle.header.source
     if source is not None and source.dropped:
         warnings.warn(f"{model_path}: not carried along: {', '.join(source.dropped)}", stacklevel=2)
