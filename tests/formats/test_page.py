@@ -1,5 +1,6 @@
 """The page is one well-formed file that asks for nothing and shows all text as it was given."""
 
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -140,3 +141,32 @@ def test_sounds_stand_in_one_grid_and_play_from_within_the_page():
     assert "south & north" in read.text
     policy = next(value for tag, name, value in read.attributes if value and "default-src" in value)
     assert "media-src data:" in policy
+
+
+def test_a_long_command_is_whole_in_a_narrow_window():
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    page = Page("Card")
+    path = "/" + "/".join(["Grabación Ñandú 2026", "x" * 150])
+    command = f'bioacoustics embed --model_path model.pt --data_dir "{path}" --output embeddings.parquet'
+    page.next_steps([Step("Go on:", command)])
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 700, "height": 500})
+        tab.set_content(page.html())
+        widths = tab.evaluate("(e => [e.scrollWidth, e.clientWidth])(document.querySelector('pre'))")
+        flag_heights = tab.evaluate(
+            "[...document.querySelectorAll('pre span')].filter(e => e.textContent.startsWith('--'))"
+            ".map(e => e.getClientRects().length)"
+        )
+        copied = tab.evaluate(
+            "(e => {getSelection().selectAllChildren(e); return getSelection().toString()})"
+            "(document.querySelector('pre'))"
+        )
+        browser.close()
+    assert widths[0] <= widths[1]
+    assert flag_heights == [1, 1, 1]
+    assert copied.strip() == command

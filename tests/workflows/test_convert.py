@@ -14,11 +14,13 @@ from torch import Tensor
 
 from bioacoustics.audio.log_mel import LogMelConfig
 from bioacoustics.models.audio_encoder import AudioClassifier, AudioEncoder
+from bioacoustics.models.card import Card, Schooling
 from bioacoustics.models.eat import EATConfig, EATEncoder
 from bioacoustics.models.heads import ClassificationHead, HeadConfig
 from bioacoustics.models.saved import (
     Bundle,
     bundle_of_classifier,
+    bundle_of_encoder,
     load_classifier,
     load_encoder,
     read_bundle,
@@ -207,3 +209,22 @@ def test_a_detector_with_a_layer_more_is_refused_by_the_published_layouts(tmp_pa
             convert(tmp_path / "detector.pt", tmp_path / name, layout)
     convert(tmp_path / "detector.pt", tmp_path / "again.safetensors", "bioacoustics")
     assert read_bundle(tmp_path / "again.safetensors").header.head == head.config
+
+
+def test_a_licence_is_added_to_own_weights_alone(tmp_path: Path, golden_eat: Path) -> None:
+    card = Card(schooling=(Schooling(command="pretrain", data="bosque", num_recordings=1, hours=0.1),))
+    source = tmp_path / "own.pt"
+    write_bundle(read_bundle(golden_eat / "pretrain_p1.pt").with_card(card), source)
+    for target in ("own.safetensors", "fairseq.pt"):
+        to: Target = "fairseq" if "fairseq" in target else "bioacoustics"
+        convert(source, tmp_path / target, to, licence="CC-BY-4.0")
+        read = read_bundle(tmp_path / target).header.card
+        assert read is not None
+        assert (read.licence, read.schooling) == ("CC-BY-4.0", card.schooling)
+    write_bundle(bundle_of_encoder(load_encoder(golden_eat / "pretrain_p1.pt")), tmp_path / "old.pt")
+    convert(
+        tmp_path / "old.pt", tmp_path / "new.pt", "bioacoustics", licence="CC0"
+    )  # before there were cards
+    assert read_bundle(tmp_path / "new.pt").header.known_card.terms == "CC0"
+    with pytest.raises(ValueError, match="not yours to choose"):
+        convert(golden_eat / "pretrain_p1.pt", tmp_path / "x.pt", "bioacoustics", licence="MIT")

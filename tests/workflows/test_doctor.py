@@ -49,6 +49,7 @@ def test_a_model_says_what_it_is_and_where_its_events_open(
 ) -> None:
     findings = {one.topic: one for one in examine(multi_label_model)}
     assert "events open at 0.5" in findings["thresholds"].text
+    assert findings["licence of weights"].text == "not stated"
     assert "thresholds" not in {one.topic for one in examine(small_model)}
     rain = ClassThreshold(
         threshold=0.31, precision=0.92, precision_low=0.85, precision_high=0.97, recall=0.6, num_present=40

@@ -1,6 +1,7 @@
 """Evaluate: on composed soundscapes, where the truth is exact, and against obvious computations."""
 
 import csv
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,9 @@ def test_the_report(
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert words in html and f'lang="{language}"' in html
     assert html.count("<img") >= 4 and 'src="http' not in html
+    text = re.sub(r"</?span>", "", html)  # the words of a command
+    assert f"clips --predictions {predictions} " in text.replace("&quot;", "")
+    assert f"--annotations {scene.annotations_csv} " in text.replace("&quot;", "")
 
 
 def test_thresholds_are_kept_in_the_model_and_used(

@@ -153,6 +153,18 @@ def test_the_saved_model_is_calibrated_and_says_what_the_table_says(
     assert_predictions_are_those_of_the_saved_model(folder, sounds.audio_dir)
 
 
+def test_the_saved_model_says_what_it_was_trained_on(
+    single: tuple[Path, str], small_model: Path, sounds: SyntheticDataset
+) -> None:
+    card = read_bundle(single[0] / "checkpoint_best.pt").header.card  # after its calibration
+    assert card is not None
+    assert [(one.command, one.data) for one in card.schooling] == [("finetune", sounds.audio_dir.name)]
+    held_out = {row["file"] for row in rows_of(single[0] / "predictions.csv")}
+    assert card.schooling[0].num_recordings == len(labelled(sounds)) - len(held_out)
+    assert [one.name for one in card.parents] == [small_model.name]
+    assert card.parents[0].fingerprint == read_bundle(small_model).header.fingerprint
+
+
 def test_the_model_learns(single: tuple[Path, str]) -> None:
     losses = [row["loss"] for row in read_metrics(single[0]) if "loss" in row]
     assert losses[-1] < losses[0]

@@ -99,7 +99,7 @@ def _convert(config: ConvertConfig) -> None:
     """Convert a model between our bundle and the layouts that other programs read, without loss."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        header = convert(config.model_path, config.output_path, config.to)
+        header = convert(config.model_path, config.output_path, config.to, config.licence)
     for warning in caught:
         console.print(f"[yellow]warning[/] {escape(str(warning.message))}", highlight=False, soft_wrap=True)
     line = f"{config.output_path}: {header.kind} of {header.architecture}"

@@ -49,7 +49,9 @@ def explain(error: ValidationError) -> str:
         # What follows in the location says which kind of a union was tried, in pydantic's words.
         flag = f"--{problem['loc'][0]}" if problem["loc"] else ""
         messages.setdefault(flag, []).append(problem["msg"].removeprefix("Value error, "))
-        given[flag] = "" if isinstance(problem["input"], dict) else f", got {str(problem['input'])!r}"
+        entry = problem["input"]
+        words = " ".join(map(str, entry)) if isinstance(entry, list | tuple) else str(entry)
+        given[flag] = "" if isinstance(entry, dict) else f", got {words!r}"
     return "\n".join(
         f"{flag}: {' or: '.join(said)}{given[flag]}" if flag else "\n".join(said)
         for flag, said in messages.items()

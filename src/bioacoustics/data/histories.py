@@ -7,7 +7,6 @@ from datetime import date, datetime, time, timedelta
 import numpy as np
 from jaxtyping import Float, Int
 
-from bioacoustics.audio.origins import later
 from bioacoustics.data.deployments import Placement, sites_of
 from bioacoustics.data.events import Event
 from bioacoustics.data.timelines import is_dated
@@ -108,6 +107,7 @@ def histories_of(
     days_each: int = 1,
     day_begins: time = time.min,
     between: tuple[time, time] = _NEVER,
+    listened: Mapping[str, Sequence[tuple[float, float]]] | None = None,
 ) -> Histories:
     """The histories of a survey; recordings whose time is a guess, and their events, are left out.
 
@@ -115,15 +115,20 @@ def histories_of(
     which it begins.
 
     Args:
-        placements: all that was listened to, also where nothing was found.
+        placements: the recordings, also those in which nothing was found.
         events: what was found; those of other recordings or labels are ignored.
         labels: what was looked for, also where it was never found.
         days_each: days of an occasion.
         day_begins: when a day of the survey begins.
         between: only recordings and events at these times of day count.
+        listened: the seconds of each recording, by its name, that were listened to; what is not there was
+            not surveyed. None: all of every recording.
     """
     dated = [placement for placement in placements if is_dated(placement)]
-    spans = {site: _joined(map(_span, members)) for site, members in sites_of(dated).items()}
+    spans = {
+        site: _joined(span for member in members for span in _spans(member, listened))
+        for site, members in sites_of(dated).items()
+    }
     calendar = _calendar(spans.values(), days_each, day_begins, between)
     rows = {site: row for row, site in enumerate(spans)}
     hours = np.zeros((len(rows), calendar.num_occasions))
@@ -132,7 +137,11 @@ def histories_of(
             for occasion, seconds in calendar.pieces(start, end):
                 hours[rows[site], occasion] += seconds / 3600
     counts = {label: np.zeros(hours.shape, dtype=int) for label in labels}
-    by_name = {placement.recording.relative_path: placement for placement in dated}
+    by_name = {
+        placement.recording.relative_path: placement
+        for placement in dated
+        if listened is None or placement.recording.relative_path in listened
+    }
     for event in events:
         place = by_name.get(event.recording)
         moment = place.when(event.start_s) if place else None
@@ -165,11 +174,17 @@ def _calendar(
     )
 
 
-def _span(placement: Placement) -> tuple[datetime, datetime]:
-    """From start to end on the site's clock."""
-    assert placement.start is not None
-    seconds = placement.recording.duration_s / placement.origin.notes.time_expansion
-    return placement.start.replace(tzinfo=None), later(placement.start, seconds).replace(tzinfo=None)
+def _spans(
+    placement: Placement, listened: Mapping[str, Sequence[tuple[float, float]]] | None
+) -> Iterable[tuple[datetime, datetime]]:
+    """What was listened to of a recording, from start to end on the site's clock."""
+    whole_s = placement.recording.duration_s
+    name = placement.recording.relative_path
+    for start_s, end_s in [(0.0, whole_s)] if listened is None else listened.get(name, ()):
+        start, end = placement.when(start_s), placement.when(min(end_s, whole_s))
+        assert start is not None and end is not None
+        if start < end:
+            yield start.replace(tzinfo=None), end.replace(tzinfo=None)
 
 
 def _joined(spans: Iterable[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:

@@ -9,6 +9,7 @@ from bioacoustics.data.spreadsheets import read_table, read_text
 from bioacoustics.formats import audacity, raven
 from bioacoustics.formats.event_tables import read_events
 from bioacoustics.formats.kaleidoscope import read_kaleidoscope
+from bioacoustics.formats.listened import LISTENED_NAME
 
 AnnotationFormat = Literal["raven", "audacity", "kaleidoscope", "csv"]
 SUFFIXES = (".txt", ".tsv", ".csv", ".parquet")
@@ -26,7 +27,11 @@ def find_annotations(path: Path) -> list[Path]:
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: there is no such file or folder; give a table of annotations")
     files = (one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file())
-    found = sorted(one for one in files if not one.name.startswith("."))
+    found = sorted(one for one in files if not one.name.startswith(".") and one.name != LISTENED_NAME)
+    # Where our Raven tables of each recording are, the one of all says the same once more.
+    combined = {one for one in found if (one.parent.name, one.name) == ("raven", raven.COMBINED_NAME)}
+    has_each = any(one.name.endswith(raven.SUFFIX) for one in found if one not in combined)
+    found = [one for one in found if one not in combined or not has_each]
     if not found:
         raise FileNotFoundError(f"{path} holds no tables; their names end in {', '.join(SUFFIXES)}")
     return found

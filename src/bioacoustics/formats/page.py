@@ -1,6 +1,7 @@
 """Page: a report as one HTML file that needs nothing else -- no network, no scripts, no other files."""
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -92,7 +93,7 @@ class Page:
         self.heading(word("next_steps", self._language))
         items = "".join(
             f"<li>{escape(step.text)}"
-            + (f"<pre><code>{escape(step.command)}</code></pre>" if step.command else "")
+            + (f"<pre><code>{_words(step.command)}</code></pre>" if step.command else "")
             + "</li>\n"
             for step in steps
         )
@@ -130,6 +131,12 @@ def _width_px(png: bytes) -> float:
     """How wide the picture is meant to be, in CSS pixels: `pictures` draws 1.5 dots for each."""
     assert png.startswith(b"\x89PNG"), "pictures are PNG"
     return int.from_bytes(png[16:20], "big") / 1.5
+
+
+def _words(command: str) -> str:
+    """The words of a command apart: a browser would break a line after the hyphens of a flag."""
+    parts = re.split(r"(\s+)", command)
+    return "".join(f"<span>{escape(part)}</span>" if part.strip() else part for part in parts)
 
 
 _END_OF_SOUNDS = "</div><!-- sounds -->"
@@ -194,9 +201,10 @@ figcaption { color: var(--soft); font-size: .92rem; margin-top: .35rem }
 .sound audio { width: 100%; margin-top: .5rem }
 pre {
   background: var(--tint); border: 1px solid var(--line); border-radius: .5rem; padding: .7rem .9rem;
-  overflow-x: auto; font-size: .9rem; line-height: 1.45;
+  white-space: pre-wrap; overflow-wrap: anywhere; font-size: .9rem; line-height: 1.45;
 }
 code { font-family: ui-monospace, "Cascadia Code", Menlo, Consolas, monospace }
+code span { display: inline-block; max-width: 100% }
 ol > li { margin: .7rem 0 }
 footer { margin-top: 3rem; color: var(--soft); font-size: .9rem }
 @media print {
@@ -207,7 +215,6 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .9rem }
   nav { display: none }
   h2 { break-after: avoid }
   figure, tr, .facts div, pre { break-inside: avoid }
-  pre { white-space: pre-wrap }
   img { min-width: 0 !important }
 }
 """

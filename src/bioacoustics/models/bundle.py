@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from bioacoustics.audio.log_mel import LogMelConfig
 from bioacoustics.audio.writing import atomic_write
 from bioacoustics.models.beats import BEATsConfig
+from bioacoustics.models.card import PUBLISHED_LICENCES, Card, Layout
 from bioacoustics.models.codebook import Codebook, CodebookConfig, projection_to_codes
 from bioacoustics.models.eat import DecoderConfig, EATConfig, EATDecoder
 from bioacoustics.models.encoders import CONFIGS, Architecture, EncoderConfig, architecture_of, encoder_of
@@ -36,7 +37,6 @@ from bioacoustics.models.writing import write_torch
 FORMAT_VERSION: Literal[1] = 1
 HEADER_KEY = "bioacoustics"
 EXTRA = "extra."
-Layout = Literal["fairseq", "huggingface", "beats"]
 Kind = Literal["encoder", "classifier", "pretraining", "tokenizer"]
 
 
@@ -83,7 +83,15 @@ class Header(BaseModel, frozen=True, extra="forbid"):
     versions: dict[str, str] = Field(default_factory=_versions)
     # Thresholds say what is made of scores, not what scores are: results of before stay those of this model.
     thresholds: Thresholds | None = None
+    card: Card | None = None  # None: published, or saved before there were cards
     fingerprint: str = ""  # sha256 of the weights and of all settings above `source`
+
+    @property
+    def known_card(self) -> Card:
+        """The card, or as much of one as can be told of a model without."""
+        if self.card is not None:
+            return self.card
+        return Card(licence=PUBLISHED_LICENCES[self.source.layout] if self.source else "")
 
     @model_validator(mode="before")
     @classmethod
@@ -136,6 +144,10 @@ class Bundle:
 
     header: Header
     weights: dict[str, Tensor]
+
+    def with_card(self, card: Card | None) -> "Bundle":
+        """The same model with another card."""
+        return Bundle(self.header.model_copy(update={"card": card}), self.weights)
 
 
 def only_tensors(weights: Mapping[Any, Any]) -> dict[str, Tensor]:
@@ -233,9 +245,8 @@ def _expected_shapes(header: Header, *, has_teacher: bool) -> dict[str, torch.Si
 def fingerprint_of(header: Header, weights: Mapping[str, Tensor]) -> str:
     """Sha256 over weights and settings: equal exactly when two bundles are the same model."""
     # Defaults are left out so that a setting added later does not change the fingerprints of older models.
-    settings = header.model_dump(
-        mode="json", exclude={"source", "versions", "thresholds", "fingerprint"}, exclude_defaults=True
-    )
+    told = {"source", "versions", "thresholds", "card", "fingerprint"}
+    settings = header.model_dump(mode="json", exclude=told, exclude_defaults=True)
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name in sorted(weights):
         weight = weights[name]

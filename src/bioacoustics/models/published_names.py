@@ -3,7 +3,8 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from bioacoustics.models.bundle import EXTRA, Header, Layout
+from bioacoustics.models.bundle import EXTRA, Header
+from bioacoustics.models.card import Layout
 
 TEACHER = "_ema"  # fairseq's dictionary of the teacher's weights, inside that of the model
 

@@ -100,7 +100,7 @@ def assess(
             "calibration_error_after": calibration_error(evaluation.targets, probabilities),
         }
         _temper(best_classifier, temperature)
-        write_bundle(bundle_of_classifier(best_classifier, calibration), best)
+        write_bundle(bundle_of_classifier(best_classifier, calibration).with_card(saved.header.card), best)
     _write_results(folder, best_classifier, held_out, evaluation, probabilities, console)
 
 

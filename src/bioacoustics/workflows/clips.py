@@ -120,6 +120,11 @@ def read_candidates(path: Path) -> Candidates:
         FileNotFoundError: There is no such table.
         ValueError: It has no file column or no scores.
     """
+    if path.suffix.lower() == ".lance":
+        raise ValueError(
+            f"{path} is a store, and clips are cut by a table: write its events with 'bioacoustics events "
+            f"{path} --data_dir ...', and give their events.csv"
+        )
     check_ending(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file; give a table that predict wrote")

@@ -22,9 +22,15 @@ class ConvertConfig(BaseModel, frozen=True, extra="forbid"):
     )
     output_path: Path = Field(description=".pt or .safetensors file; a folder for huggingface")
     to: Target = Field(default="bioacoustics", description="layout to write")
+    licence: str | None = Field(
+        default=None,
+        min_length=1,
+        description="licence of your weights, such as CC-BY-4.0, to be kept in the file; those of the models "
+        "that they began from stay beside it",
+    )
 
 
-def convert(model_path: Path, output_path: Path, to: Target) -> Header:
+def convert(model_path: Path, output_path: Path, to: Target, licence: str | None = None) -> Header:
     """Write the model at `model_path`, in any layout that `load_encoder` reads, to `output_path` in another.
 
     Weights keep their precision. What the other layout cannot hold is said in warnings, and nothing else is
@@ -35,6 +41,7 @@ def convert(model_path: Path, output_path: Path, to: Target) -> Header:
         output_path: a `.pt` or `.safetensors` file for "bioacoustics", a `.pt` file for "fairseq" (EAT)
             and "beats", a folder for "huggingface" (EAT). A file that is there is replaced.
         to: the layout to write.
+        licence: of weights that this package trained, as their maker chooses.
 
     Returns:
         The header of the model that was read.
@@ -46,6 +53,13 @@ def convert(model_path: Path, output_path: Path, to: Target) -> Header:
     """
     _check_output(model_path, output_path, to)
     bundle = read_bundle(model_path)
+    if licence is not None:
+        if bundle.header.card is None and bundle.header.source is not None:
+            raise ValueError(
+                f"{model_path} was published, not trained by this package, so that its licence is not yours "
+                "to choose; leave --licence out"
+            )
+        bundle = bundle.with_card(bundle.header.known_card.model_copy(update={"licence": licence}))
     source = bundle.header.source
     if source is not None and source.dropped:
         warnings.warn(f"{model_path}: not carried along: {', '.join(source.dropped)}", stacklevel=2)

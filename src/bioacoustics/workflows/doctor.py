@@ -78,7 +78,13 @@ def _model(path: Path) -> list[Finding]:
     except (ValueError, FileNotFoundError) as error:
         return [Finding("model", False, str(error), "give a checkpoint that can be read")]
     text = f"{header.kind} of {header.architecture}, fingerprint {header.fingerprint[:16]}"
-    findings = [Finding("model", True, text)]
+    card = header.known_card
+    schooling = "; ".join(map(str, card.schooling)) or "not recorded in the file"
+    findings = [
+        Finding("model", True, text),
+        Finding("trained on", True, schooling),
+        Finding("licence of weights", True, card.terms),
+    ]
     if header.head is None:
         return findings
     kind = "several labels a clip" if header.multi_label else "one label a clip"

@@ -15,7 +15,7 @@ from bioacoustics.models.saved import is_own_file, read_classifier_bundle, write
 from bioacoustics.models.thresholds import ClassThreshold, Thresholds
 from bioacoustics.workflows.evaluation import Evaluation, evaluated
 from bioacoustics.workflows.evaluation_inputs import Trial, Truth, read_predicted
-from bioacoustics.workflows.evaluation_page import evaluation_page
+from bioacoustics.workflows.evaluation_page import Asked, evaluation_page
 from bioacoustics.workflows.evaluation_tables import show, write_tables
 from bioacoustics.workflows.event_making import EventRules
 from bioacoustics.workflows.output import Location
@@ -94,7 +94,7 @@ def evaluate(config: EvaluateConfig, console: Console) -> Evaluation:
         header=header,
     )
     predicted = read_predicted(config.predictions, trial)
-    _check_labels(config, truth, predicted.labels, console)
+    strangers = _strangers(config, truth, predicted.labels, console)
     if header is not None and predicted.model and not header.fingerprint.startswith(predicted.model):
         raise ValueError(
             f"{config.predictions} was not made by {config.bundle}: model {predicted.model} there, "
@@ -113,7 +113,15 @@ def evaluate(config: EvaluateConfig, console: Console) -> Evaluation:
     )
     config.output_dir.mkdir(parents=True, exist_ok=True)
     write_tables(found, config.output_dir)
-    page = evaluation_page(found, config.language, collar_s=config.collar_s, wanted=config.precision_wanted)
+    asked = Asked(
+        predictions=config.predictions,
+        annotations=config.annotations,
+        data_dir=config.data_dir,
+        bundle=config.bundle,
+        strangers=strangers,
+    )
+    wanted = config.precision_wanted
+    page = evaluation_page(found, asked, config.language, collar_s=config.collar_s, wanted=wanted)
     page.write(config.output_dir / "report.html")
     show(found, console)
     if bundle is not None and config.precision_wanted is not None:
@@ -134,7 +142,8 @@ def _bundle(config: EvaluateConfig) -> Bundle | None:
     return bundle
 
 
-def _check_labels(config: EvaluateConfig, truth: Truth, labels: tuple[str, ...], console: Console) -> None:
+def _strangers(config: EvaluateConfig, truth: Truth, labels: tuple[str, ...], console: Console) -> list[str]:
+    """The annotated labels that the model does not know, told to the user; all of them is an error."""
     marked = sorted({event.label for members in truth.values() for event in members})
     strangers = [label for label in marked if label not in labels]
     if strangers and len(strangers) == len(marked):
@@ -144,6 +153,7 @@ def _check_labels(config: EvaluateConfig, truth: Truth, labels: tuple[str, ...],
         )
     if strangers:
         _tell(console, f"not judged, as the model does not know them: {some_of(strangers, 10)}")
+    return strangers
 
 
 def _store(

@@ -1,8 +1,14 @@
 """Evaluation page: how well a model does on annotated recordings, as one page in English or Spanish."""
 
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 
 from bioacoustics.formats.page import Page, Step
+from bioacoustics.formats.tables import SUFFIXES
 from bioacoustics.formats.words import Language
 from bioacoustics.workflows.evaluation import ClassResult, Evaluation
 from bioacoustics.workflows.evaluation_words import TEXTS
@@ -10,12 +16,25 @@ from bioacoustics.workflows.evaluation_words import TEXTS
 MAX_CONFUSED = 60  # labels; a larger matrix cannot be read
 
 
-def evaluation_page(found: Evaluation, language: Language, *, collar_s: float, wanted: float | None) -> Page:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What was compared with what, for the commands that come next."""
+
+    predictions: str
+    annotations: Path
+    data_dir: Path
+    bundle: Path | None
+    strangers: Sequence[str] = ()  # annotated labels that the model does not know
+
+
+def evaluation_page(
+    found: Evaluation, asked: Asked, language: Language, *, collar_s: float, wanted: float | None
+) -> Page:
     """The whole report; without `wanted` it has no thresholds."""
     page = Page(_text("title", language), lead=_text("lead", language), language=language)
     page.facts(_facts(found, language))
     if found.judged is not None:
-        _add_labels(page, found, language)
+        _add_labels(page, found, asked.strangers, language)
     if found.total("collar") is not None:
         _add_events(page, found, language, collar_s)
     if found.judged is not None:
@@ -23,7 +42,7 @@ def evaluation_page(found: Evaluation, language: Language, *, collar_s: float, w
         _add_calibration(page, found, language)
         if wanted is not None:
             _add_thresholds(page, found, language, wanted)
-    page.next_steps(_steps(found, language))
+    page.next_steps(_steps(found, asked, language))
     return page
 
 
@@ -51,7 +70,7 @@ def _number(value: float) -> str:
     return f"{value:.3f}" if np.isfinite(value) else "–"
 
 
-def _add_labels(page: Page, found: Evaluation, language: Language) -> None:
+def _add_labels(page: Page, found: Evaluation, strangers: Sequence[str], language: Language) -> None:
     # Late, because plotting takes seconds to load, which every command would wait for.
     from bioacoustics.formats.pictures import per_class_bars, precision_recall
 
@@ -66,8 +85,13 @@ def _add_labels(page: Page, found: Evaluation, language: Language) -> None:
             *(one.threshold, one.precision, one.recall, one.f1),
         )
         for one in _commonest_first(found)
+        if one.num_present or np.isfinite(one.precision)
     ]
     page.table(columns, rows)
+    if len(rows) < len(found.classes):
+        page.paragraph(_text("untold", language).format(len(found.classes) - len(rows)))
+    if strangers:
+        page.paragraph(_text("strangers", language).format(", ".join(strangers)))
     present = [one for one in found.classes if one.num_present]
     if not present:
         return
@@ -170,21 +194,28 @@ def _add_thresholds(page: Page, found: Evaluation, language: Language, wanted: f
     page.picture(png, description=_text("found", language).format(wanted))
 
 
-def _steps(found: Evaluation, language: Language) -> list[Step]:
-    model = "./checkpoints/finetune/checkpoint_best.pt"
+def _steps(found: Evaluation, asked: Asked, language: Language) -> list[Step]:
+    model = _quoted(asked.bundle or "./checkpoints/finetune/checkpoint_best.pt")
+    predictions, recordings = _quoted(asked.predictions), f"--data_dir {_quoted(asked.data_dir)}"
     steps = []
     if found.judged is not None and found.judged.unit == "window":
         steps = [
             Step(
                 _text("next_thresholds", language),
-                "bioacoustics evaluate predictions.csv --annotations annotations.csv "
-                f"--data_dir ./data/recordings --bundle {model} --precision_wanted 0.9",
+                f"bioacoustics evaluate {predictions} --annotations {_quoted(asked.annotations)} "
+                f"{recordings} --bundle {model} --precision_wanted 0.9",
             ),
             Step(
                 _text("next_events", language),
-                f"bioacoustics events predictions.csv --data_dir ./data/recordings --model_path {model} "
-                "--events raven",
+                f"bioacoustics events {predictions} {recordings} --model_path {model} --events raven",
             ),
         ]
-    clips = "bioacoustics clips --predictions events.csv --data_dir ./data/recordings --output_dir ./review"
+    if Path(asked.predictions).suffix.lower() not in SUFFIXES:
+        return steps  # clips are cut by tables, and this is a store
+    clips = f"bioacoustics clips --predictions {predictions} {recordings} --output_dir ./review"
     return [*steps, Step(_text("next_clips", language), clips)]
+
+
+def _quoted(place: str | Path) -> str:
+    """A place as terminals of all systems understand it."""
+    return f'"{place}"' if re.search(r"[^\w./:\\-]", str(place)) else str(place)

@@ -29,6 +29,14 @@ TEXTS: dict[str, dict[Language, str]] = {
         "y nadie "
         "puede saberlo.",
     },
+    "untold": {
+        "en": "{} more labels of the model are neither annotated here nor named by it; see per_class.csv.",
+        "es": "Otras {} etiquetas del modelo ni están anotadas aquí ni él las nombró; vea per_class.csv.",
+    },
+    "strangers": {
+        "en": "Annotated, but not judged, as the model does not know them: {}.",
+        "es": "Anotadas, pero no juzgadas, porque el modelo no las conoce: {}.",
+    },
     "label": {"en": "label", "es": "etiqueta"},
     "present": {"en": "present", "es": "presentes"},
     "ap": {"en": "average precision", "es": "precisión promedio"},

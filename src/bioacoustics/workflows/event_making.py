@@ -13,6 +13,9 @@ from rich.markup import escape
 from bioacoustics.data.deployments import Placement
 from bioacoustics.data.names import read_names
 from bioacoustics.formats.event_files import EventFiles, EventFormat, Heard
+from bioacoustics.formats.listened import LISTENED_NAME, Stretches, columns_of, joined
+from bioacoustics.formats.listened import SCHEMA as LISTENED
+from bioacoustics.formats.tables import TableWriter
 from bioacoustics.inference.event_stream import EventStream
 from bioacoustics.inference.events import EventConfig
 from bioacoustics.models.thresholds import DEFAULT_THRESHOLD, Thresholds
@@ -134,9 +137,12 @@ def make_events(
         console.print(f"[yellow]warning[/] {escape(doubt)}", highlight=False, soft_wrap=True)
     written = tuple(called[label] for label in labels)
     missing = set()
-    with EventFiles(
-        folder, flags.events, {called[label]: score for label, score in opening.items()}
-    ) as files:
+    thresholds_of = {called[label]: score for label, score in opening.items()}
+    # What was listened to takes its name last: after a kill in between, too little is known and not too much.
+    with (
+        TableWriter(folder / LISTENED_NAME, LISTENED) as listened,
+        EventFiles(folder, flags.events, thresholds_of) as files,
+    ):
         for (name, channel), pieces in groupby(scores.pieces(), key=lambda piece: piece.take):
             placement = placements.get(name)
             if placement is None:
@@ -144,6 +150,7 @@ def make_events(
                 continue
             nyquist_hz = placement.recording.sample_rate_hz / 2
             stream = EventStream(name, written, rules, open_at, scores.facts.grid, nyquist_hz)
+            windows: Stretches = []
             for piece in pieces:
                 heard = Heard(
                     placement=placement,
@@ -152,8 +159,11 @@ def make_events(
                     front_end=piece.front_end,
                     audio=piece.audio,
                 )
+                starts_s, ends_s = piece.windows.starts_s.tolist(), piece.windows.ends_s.tolist()
+                windows = joined([*windows, *zip(starts_s, ends_s, strict=True)])
                 files.write(heard, stream.add(piece.windows))
             files.write(heard, stream.close())
+            listened.write(columns_of(name, windows))
     console.print(
         f"{folder}: {files.num_events} events in {files.num_recordings} recordings; "
         + _told(flags, thresholds, labels)

@@ -33,6 +33,7 @@ from bioacoustics.workflows.assess import HeldOut, assess
 from bioacoustics.workflows.capacity import finetuning_bytes_per_clip
 from bioacoustics.workflows.head_start import MOST_CLIPS, start_head
 from bioacoustics.workflows.labelled_clips import LabelledClips, SplitConfig, labelled_clips
+from bioacoustics.workflows.lineage import card_of
 from bioacoustics.workflows.survey import Outcome
 from bioacoustics.workflows.training_flags import TrainingFlags
 
@@ -137,6 +138,8 @@ def finetune(config: FinetuneConfig, console: Console) -> Outcome:
     training_config = _training_config(config, objective, len(training), accelerator)
     if config.head_start == "probe" and not (config.save_dir / "run_state.pt").exists():
         _start_head(config, objective, clips, training_config.data, accelerator, quiet)
+    taught_on = [clips.recordings[i] for i in clips.split.train]
+    card = card_of("finetune", [config.data_dir], taught_on, config.model_path)
     score = "mean_average_precision" if clips.table.multi_label else "accuracy"
     validation = Validation(
         windows=held_out,
@@ -149,7 +152,9 @@ def finetune(config: FinetuneConfig, console: Console) -> Outcome:
         training,
         config.save_dir,
         training_config,
-        write_model=lambda path: write_bundle(bundle_of_classifier(objective.classifier), path),
+        write_model=lambda path: write_bundle(
+            bundle_of_classifier(objective.classifier).with_card(card), path
+        ),
         validation=validation if len(held_out) else None,
         weights=class_balanced_weights(clips.targets[list(clips.split.train)])
         if config.class_balanced

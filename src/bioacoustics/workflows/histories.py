@@ -1,6 +1,6 @@
 """Histories: detections and effort by site and occasion, as models of occupancy want them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import time
 from pathlib import Path
 from typing import Literal
@@ -11,10 +11,12 @@ from pydantic import BaseModel, Field, field_validator
 from rich.console import Console
 from rich.markup import escape
 
+from bioacoustics.audio.recordings import Recording
 from bioacoustics.data.deployments import NO_DEPLOYMENTS, Placement, place, read_deployments, sites_of
 from bioacoustics.data.events import Event
 from bioacoustics.data.histories import Histories, histories_of
 from bioacoustics.data.timelines import is_dated
+from bioacoustics.formats.listened import LISTENED_NAME, Stretches, find_listened, read_listened
 from bioacoustics.formats.tables import Cell, write_rows
 from bioacoustics.workflows.annotation_reading import read_events_of
 from bioacoustics.workflows.clips import folder_names
@@ -32,7 +34,12 @@ class HistoriesConfig(BaseModel, frozen=True, extra="forbid"):
         description="events that predict wrote, or annotations; a table or a folder of them",
         json_schema_extra={"positional": True},
     )
-    data_dir: Path = Field(description="all recordings that were listened to, also those without events")
+    data_dir: Path = Field(description="all recordings, also those without events")
+    listened: Path | None = Field(
+        default=None,
+        description="table file, start_s, end_s of what was really listened to; the rest is NA [default: "
+        "listened.csv, which predict and events leave beside their events; without one, all of --data_dir]",
+    )
     output_dir: Path = Field(default=Path("histories"), description="folder for the tables")
     table_format: Literal["auto", "raven", "audacity", "kaleidoscope", "csv"] = Field(
         default="auto", description="what wrote the events; auto looks at them"
@@ -71,10 +78,12 @@ def histories(config: HistoriesConfig, console: Console) -> Outcome:
 
     Writes LABEL.detections.csv (1 heard, 0 not heard, NA not listened), effort.csv (hours), sites.csv and
     all together in histories.csv, a row for each label, site and occasion; occasions on which no site was
-    listened to are left out. Recordings count as listened to whether events were found in them or not; those
-    whose time only the file system knows are left out.
+    listened to are left out. What predict did not hear, or not yet, was not listened to. Recordings whose
+    time only the file system knows are left out.
     """
     deployments = read_deployments(config.deployments) if config.deployments else NO_DEPLOYMENTS
+    told = config.listened or find_listened(config.events)
+    listened = read_listened(told) if told else None
     scan = survey(config.data_dir, console, config.bad_files)
     events_of, warnings = read_events_of(config.events, config.data_dir, config.table_format)
     placements = [place(recording, deployments) for recording in scan.recordings]
@@ -89,15 +98,19 @@ def histories(config: HistoriesConfig, console: Console) -> Outcome:
         days_each=config.occasion_days,
         day_begins=_time(config.day_begins),
         between=(_time(config.between[0]), _time(config.between[1])) if config.between else (time.min,) * 2,
+        listened=listened,
     )
     if not found.hours.any():
         raise ValueError(
             f"{config.data_dir}: no recording whose time is known counts; look at 'bioacoustics audit', say "
             "what recorders do not know with --deployments, and check --between"
+            + (f"; {told} says what was listened to" if told else "")
         )
-    _write(config, found, labels, placements)
+    heard = [one for one in placements if listened is None or one.recording.relative_path in listened]
+    _write(config, found, labels, placements, {one.recording for one in heard})
     outcome = Outcome(unusable=list(scan.unreadable))
-    for warning in [*warnings, *deployments.warnings, *_doubts(placements, found, len(sure) - len(events))]:
+    doubts = [*_doubts(placements, found, len(sure) - len(events)), *_unheard(placements, listened, told)]
+    for warning in [*warnings, *deployments.warnings, *doubts]:
         console.print(f"[yellow]warning[/] {escape(warning)}", highlight=False, soft_wrap=True)
     outcome.show(console)
     console.print(
@@ -109,6 +122,26 @@ def histories(config: HistoriesConfig, console: Console) -> Outcome:
         soft_wrap=True,
     )
     return outcome
+
+
+def _unheard(
+    placements: Sequence[Placement], listened: Mapping[str, Stretches] | None, told: Path | None
+) -> Iterable[str]:
+    """What the user should know of recordings that nobody listened to."""
+    if listened is None:
+        yield (
+            "nothing says which recordings were listened to, so all count; where that is wrong, name "
+            "them with --listened, or make the events anew with 'bioacoustics events', which writes "
+            f"{LISTENED_NAME}"
+        )
+        return
+    names = {one.recording.relative_path for one in placements}
+    unheard = sorted(names - listened.keys())
+    if unheard:
+        shown = ", ".join(unheard[:3]) + (" ..." if len(unheard) > 3 else "")
+        yield f"{len(unheard)} recording(s) were not listened to and are NA, by {told}: {shown}"
+    if strangers := sorted(listened.keys() - names):
+        yield f"{told}: {len(strangers)} recording(s) are not in the folder, the first is {strangers[0]}"
 
 
 def _is_sure(event: Event, config: HistoriesConfig) -> bool:
@@ -126,7 +159,11 @@ def _labels(config: HistoriesConfig, events: Iterable[Event]) -> tuple[str, ...]
 
 
 def _write(
-    config: HistoriesConfig, found: Histories, labels: Sequence[str], placements: Sequence[Placement]
+    config: HistoriesConfig,
+    found: Histories,
+    labels: Sequence[str],
+    placements: Sequence[Placement],
+    heard: Collection[Recording],
 ) -> None:
     folder, occasions = config.output_dir, found.occasions
     columns = ("site", *(found.calendar.days(number)[0].isoformat() for number in occasions))
@@ -137,7 +174,7 @@ def _write(
         flags = [[_flag(cell) for cell in row] for row in tables[label][:, occasions]]
         write_rows(folder / f"{name}.detections.csv", columns, _wide(found.sites, flags))
     write_rows(folder / "histories.csv", LONG_COLUMNS, _long(found, tables))
-    write_rows(folder / "sites.csv", SITE_COLUMNS, _site_rows(found, placements))
+    write_rows(folder / "sites.csv", SITE_COLUMNS, _site_rows(found, placements, heard))
 
 
 def _wide(sites: Sequence[str], cells: Sequence[Sequence[Cell]]) -> Iterable[list[Cell]]:
@@ -162,12 +199,15 @@ def _long(
                 ]
 
 
-def _site_rows(found: Histories, placements: Sequence[Placement]) -> Iterable[list[Cell]]:
+def _site_rows(
+    found: Histories, placements: Sequence[Placement], heard: Collection[Recording]
+) -> Iterable[list[Cell]]:
     members = sites_of([placement for placement in placements if is_dated(placement)])
     for row, site in enumerate(found.sites):
         placed = next((one for one in members[site] if one.latitude is not None), members[site][0])
         hours = round(float(found.hours[row].sum()), 4)
-        yield [site, placed.latitude, placed.longitude, len(members[site]), hours]
+        num_heard = sum(one.recording in heard for one in members[site])
+        yield [site, placed.latitude, placed.longitude, num_heard, hours]
 
 
 def _doubts(placements: Sequence[Placement], found: Histories, num_lost: int) -> Iterable[str]:

@@ -37,6 +37,7 @@ from bioacoustics.training.health import HealthConfig
 from bioacoustics.training.metrics import read_metrics
 from bioacoustics.training.optimizer import OptimizerConfig
 from bioacoustics.workflows.capacity import distillation_bytes_per_clip, masked_tokens_bytes_per_clip
+from bioacoustics.workflows.lineage import card_of
 from bioacoustics.workflows.pretraining import (
     Material,
     Stage,
@@ -146,6 +147,7 @@ def _encoder_stage(
     objective = masked_tokens(
         config, material.training, material.console, model_path=model_path, tokenizer_path=tokens
     )
+    card = card_of("pretrain", [config.data_dir], material.training, model_path, tokens)
     encoder = _beats_of(objective.encoder)
     encoder.activation_checkpointing = config.activation_checkpointing
     front_end = objective.encoder.front_end.config
@@ -158,7 +160,10 @@ def _encoder_stage(
         optimizer=_optimizer(num_updates, config.learning_rate, config.warmup_updates),
         bytes_per_window=masked_tokens_bytes_per_clip(objective, config.target_length),
         write_model=lambda path: write_bundle(
-            bundle_of_masked_tokens(objective.encoder, objective.predictor, objective.tokenizer), path
+            bundle_of_masked_tokens(objective.encoder, objective.predictor, objective.tokenizer).with_card(
+                card
+            ),
+            path,
         ),
         settings={
             "model": _origin(model_path),
@@ -174,6 +179,7 @@ def _encoder_stage(
 
 def _tokenizer_stage(config: PretrainConfig, material: Material, folder: Path, teacher_path: Path) -> Stage:
     objective = token_distillation(config, teacher_path)
+    card = card_of("pretrain", [config.data_dir], material.training, teacher_path)
     accelerator, front_end = material.accelerator, objective.tokenizer.front_end.config
     windows = windows_of(config, front_end, material.training, jitters=True)
     if not (folder / "run_state.pt").exists():
@@ -191,7 +197,7 @@ def _tokenizer_stage(config: PretrainConfig, material: Material, folder: Path, t
         folder=folder,
         optimizer=_optimizer(num_updates, config.tokenizer_learning_rate, None),
         bytes_per_window=distillation_bytes_per_clip(objective, config.target_length),
-        write_model=lambda path: write_bundle(bundle_of_tokenizer(objective.tokenizer), path),
+        write_model=lambda path: write_bundle(bundle_of_tokenizer(objective.tokenizer).with_card(card), path),
         settings={
             "teacher": _origin(teacher_path),
             "encoder": objective.tokenizer.encoder.config.model_dump(mode="json"),

@@ -24,6 +24,7 @@ from bioacoustics.objectives.masks import MaskConfig
 from bioacoustics.training.health import HealthConfig
 from bioacoustics.training.optimizer import OptimizerConfig
 from bioacoustics.workflows.capacity import pretraining_bytes_per_clip
+from bioacoustics.workflows.lineage import card_of
 from bioacoustics.workflows.pretraining import (
     Material,
     Stage,
@@ -42,6 +43,7 @@ def pretrain_eat(config: PretrainConfig, material: Material) -> None:
     """Run EAT's pre-training in `save_dir` itself."""
     objective = masked_latent(config, material.training, material.console)
     front_end = objective.encoder.front_end.config
+    card = card_of("pretrain", [config.data_dir], material.training, config.model_path)
     num_windows = len(windows_of(config, front_end, material.training, jitters=True))
     stage = Stage(
         objective=objective,
@@ -54,7 +56,8 @@ def pretrain_eat(config: PretrainConfig, material: Material) -> None:
         ),
         bytes_per_window=pretraining_bytes_per_clip(objective, config.target_length),
         write_model=lambda path: write_bundle(
-            bundle_of_pretraining(objective.encoder, objective.decoder, objective.teacher), path
+            bundle_of_pretraining(objective.encoder, objective.decoder, objective.teacher).with_card(card),
+            path,
         ),
         settings=_settings(config, objective),
         health=HealthConfig(

@@ -9,6 +9,7 @@ from rich.console import Console
 from bioacoustics.audio.recordings import Recording
 from bioacoustics.models.audio_encoder import AudioEncoder
 from bioacoustics.models.beats import BEATsConfig
+from bioacoustics.models.card import Card
 from bioacoustics.models.eat import DecoderConfig, EATDecoder
 from bioacoustics.models.predictors import LabelPredictor, LabelPredictorConfig
 from bioacoustics.models.saved import (
@@ -66,7 +67,7 @@ def bytes_per_window(objective: Objective | None, target_length: int) -> int:
     return 0
 
 
-def write_pretraining(objective: Objective | None, path: Path) -> None:
+def write_pretraining(objective: Objective | None, card: Card, path: Path) -> None:
     """Write a model that has learnt without labels, with all that is needed to learn on."""
     match objective:
         case MaskedLatent():
@@ -75,7 +76,7 @@ def write_pretraining(objective: Objective | None, path: Path) -> None:
             bundle = bundle_of_masked_tokens(objective.encoder, objective.predictor, objective.tokenizer)
         case _:
             raise AssertionError(f"no model can be written of {type(objective).__name__}")
-    write_bundle(bundle, path)
+    write_bundle(bundle.with_card(card), path)
 
 
 def _masked_latent(

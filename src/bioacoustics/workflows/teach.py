@@ -10,6 +10,7 @@ from jaxtyping import Float
 from pydantic import JsonValue
 
 from bioacoustics.models.audio_encoder import AudioClassifier
+from bioacoustics.models.card import Parent, Schooling
 from bioacoustics.models.heads import ClassificationHead, HeadConfig
 from bioacoustics.models.saved import build_encoder, bundle_of_classifier, read_bundle, write_bundle
 
@@ -74,5 +75,8 @@ def write_taught_classifier(
         "thresholds": dict(zip(labels, map(float, thresholds), strict=False)),
     }
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_bundle(bundle_of_classifier(classifier.eval(), calibration), output)
+    known = bundle.header.known_card
+    parent = Parent(name=path.name, fingerprint=bundle.header.fingerprint, licence=known.licence)
+    card = known.child(Schooling(command="teach", data="labels of a store"), parent)
+    write_bundle(bundle_of_classifier(classifier.eval(), calibration).with_card(card), output)
     return output

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bioacoustics.data.batches import DataConfig
 from bioacoustics.data.mixture import Mixture, Source
+from bioacoustics.models.card import Card
 from bioacoustics.models.saved import bundle_of_classifier, write_bundle
 from bioacoustics.objectives.joint import Joint
 from bioacoustics.training.acceleration import accelerator_of
@@ -20,10 +21,17 @@ from bioacoustics.training.optimizer import OptimizerConfig
 from bioacoustics.workflows.capacity import finetuning_bytes_per_clip
 from bioacoustics.workflows.conclusion import conclude, validation_of
 from bioacoustics.workflows.joint_model import Learning
+from bioacoustics.workflows.lineage import card_of
 from bioacoustics.workflows.self_supervision import bytes_per_window, write_pretraining
 from bioacoustics.workflows.survey import Outcome
 from bioacoustics.workflows.train_flags import TrainConfig
-from bioacoustics.workflows.training_data import examples_as_they_are, mixed, read_training_data, sources_of
+from bioacoustics.workflows.training_data import (
+    TrainingData,
+    examples_as_they_are,
+    mixed,
+    read_training_data,
+    sources_of,
+)
 from bioacoustics.workflows.training_windows import TrainingWindows
 
 __all__ = ["TrainConfig", "train"]
@@ -65,12 +73,13 @@ def train(config: TrainConfig, console: Console) -> Outcome:
     validation = validation_of(objective, held_out, data)
     _announce(config, training, held_out, mixture, epoch_updates, quiet)
     windows = mixed(training, len(data.labels))
+    card = _card(config, data)
     result = run_loop(
         objective,
         windows,
         config.output_dir,
         _training_config(config, learning, objective, epoch_updates, accelerator),
-        write_model=lambda path: _write_model(objective, path),
+        write_model=lambda path: _write_model(objective, card, path),
         validation=validation,
         mixture=mixture,
         settings=_settings(config, learning, objective, training),
@@ -92,6 +101,15 @@ def train(config: TrainConfig, console: Console) -> Outcome:
         quiet,
     )
     return data.outcome
+
+
+def _card(config: TrainConfig, data: TrainingData) -> Card:
+    """What was learnt from, and what the run began from."""
+    folders = [config.data_dir, config.labeled_dir, config.positive_dir, config.negative_dir]
+    heard = [] if data.unlabeled is None else list(data.unlabeled[0])
+    for clips in (data.labeled, data.examples):
+        heard += [] if clips is None else [clips.recordings[i] for i in clips.split.train]
+    return card_of("train", folders, heard, config.model_path, config.tokenizer_path)
 
 
 def _mixture(config: TrainConfig, training: Mapping[str, Source], accelerator: Accelerator) -> Mixture:
@@ -155,11 +173,11 @@ def _training_config(
     )
 
 
-def _write_model(objective: Joint, path: Path) -> None:
+def _write_model(objective: Joint, card: Card, path: Path) -> None:
     if objective.classification is None:
-        write_pretraining(objective.self_supervised, path)
+        write_pretraining(objective.self_supervised, card, path)
     else:
-        write_bundle(bundle_of_classifier(objective.classification.classifier), path)
+        write_bundle(bundle_of_classifier(objective.classification.classifier).with_card(card), path)
 
 
 def _settings(
