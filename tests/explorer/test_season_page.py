@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent / "browser"))
 from later_store import NUM_NOVEL, NUM_WINDOWS, make_later
 from small_store import WINDOW_S, make_store
 from test_page import CHROMIUM, FLAGS, PATIENCE_MS, _is_strange, serving, wait
-from visitor import settle
+from visitor import Served, Visitor, settle
 
 from bioacoustics.explorer.opening import OpeningConfig
 
@@ -62,8 +62,9 @@ def test_a_season_comes_to_the_map_and_what_is_new_has_a_ring(page: Any) -> None
     wait(page, ".map", "data-count", str(NUM_KNOWN))
     version = page.locator(".map").get_attribute("data-version")
     choose(page, "Nueva temporada")
-    page.get_by_label("Ventanas que llegan a este mapa").click()
-    page.get_by_role("option", name="later.lance").click()
+    settle(page)
+    visitor = Visitor(page, Served(page.url, Path()))
+    visitor.pick("Ventanas que llegan a este mapa", "later.lance")
     wait(page, ".map", "data-count", str(NUM_KNOWN + NUM_WINDOWS))
     wait(page, ".map", "data-novel", str(NUM_NOVEL))
     assert page.locator(".map").get_attribute("data-version") != version

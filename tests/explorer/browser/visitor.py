@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
 from bioacoustics.explorer.links import ViewState, to_address
 from bioacoustics.explorer.opening import CACHE_VARIABLE, OpeningConfig
 from bioacoustics.explorer.server import command
@@ -27,6 +29,7 @@ FLAGS = [
 ]
 PATIENCE_S = 120.0  # a first UMAP is compiled before it is computed
 POLL_MS = 50
+SOON_MS = 3_000
 WHOLE = [(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99)]
 
 AT_REST = (
@@ -138,14 +141,18 @@ class Visitor:
         box = self.page.get_by_role("combobox", name=title, exact=True).first
         wanted = self.page.get_by_role("option", name=option, exact=True)
         box.scroll_into_view_if_needed()
-        self.until(lambda: self._opens(box, wanted))
-        wanted.click()
+        self.until(lambda: self._picks(box, wanted))
 
-    def _opens(self, box: Any, wanted: Any) -> bool:
+    def _picks(self, box: Any, wanted: Any) -> bool:
         if not wanted.count():
             box.press("Escape")
             box.press("ArrowDown")
-        return bool(wanted.count())
+            return False
+        try:
+            wanted.click(timeout=SOON_MS)
+        except PlaywrightTimeout:  # it closed just then
+            return False
+        return True
 
     def slide(self, title: str, key: str, times: int = 1, thumb: int = 0) -> None:
         """Move a slider with the keyboard; a page that is redrawn meanwhile may swallow a key."""
