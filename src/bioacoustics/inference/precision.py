@@ -39,10 +39,10 @@ class Int8Linear(nn.Module):
         rows = tokens.reshape(-1, tokens.shape[-1])
         projected = rows.new_empty(len(rows), self.weight.shape[1], dtype=torch.float32)
         # Some rows at a time: their sums are scaled while they are still in the processor's cache.
-        for some, out in zip(rows.split(_ROWS), projected.split(_ROWS), strict=True):
-            quantised, scales = _quantised(some)
+        for first in range(0, len(rows), _ROWS):
+            quantised, scales = _quantised(rows[first : first + _ROWS])
             sums = torch._int_mm(quantised, self.weight).float().mul_(scales)
-            torch.addcmul(self.bias, sums, self.scales, out=out)
+            torch.addcmul(self.bias, sums, self.scales, out=projected[first : first + _ROWS])
         return projected.view(*tokens.shape[:-1], -1)
 
 
