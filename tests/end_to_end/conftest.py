@@ -18,8 +18,9 @@ from bioacoustics.models.saved import bundle_of_pretraining, write_bundle
 from bioacoustics.models.saved_tokenizers import bundle_of_masked_tokens
 
 # For `import runs` and `import small_beats`: pytest leaves the path alone.
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "objectives")]
-from small_beats import DROPOUTS, audio_encoder, beats_config, random_tokenizer  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "objectives"))
+from small_beats import DROPOUTS, audio_encoder, beats_config, random_tokenizer
 
 
 @pytest.fixture(scope="session")

@@ -3,15 +3,10 @@
 import csv
 import io
 import json
-import os
-import re
-import subprocess
 import sys
 import time
-import urllib.request
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,62 +16,23 @@ import soundfile
 sys.path.insert(0, str(Path(__file__).parent))  # for the files beside this one
 sys.path.insert(0, str(Path(__file__).parent / "browser"))
 from small_store import WINDOW_S, make_store
-from visitor import settle
+from visitor import CHROMIUM, FLAGS, PATIENCE_S, WHOLE, is_strange, serve, settle
 
-from bioacoustics.explorer.opening import CACHE_VARIABLE, OpeningConfig
-from bioacoustics.explorer.server import command, free_port
+from bioacoustics.explorer.opening import OpeningConfig
 
-CHROMIUM = next(
-    (path for path in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(path).exists()), None
-)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium"),
 ]
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--enable-unsafe-swiftshader",
-    "--autoplay-policy=no-user-gesture-required",
-]
-PATIENCE_MS = 120_000  # a first UMAP is compiled before it is computed
 NUM_WINDOWS = 60
-
-
-@contextmanager
-def serving(config: OpeningConfig, cache: Path) -> Iterator[str]:
-    """The address of a page that is served while the block runs."""
-    port = free_port(18600)
-    process = subprocess.Popen(
-        command(config, port),
-        env=os.environ | {CACHE_VARIABLE: str(cache)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait_for(f"http://127.0.0.1:{port}/_stcore/health")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("page")
     config = OpeningConfig(store=make_store(folder), language="en", browser=False)
-    with serving(config, folder / "cache") as served:
-        yield served
-
-
-def _wait_for(address: str) -> None:
-    for _ in range(300):
-        try:
-            with urllib.request.urlopen(address, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError(f"nobody answers at {address}")
+    with serve(config, folder / "cache", toured=False) as served:
+        yield served.address
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +48,7 @@ def page(address: str, heard: dict[str, list[str]]) -> Iterator[Any]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.set_default_timeout(PATIENCE_MS)
+        page.set_default_timeout(PATIENCE_S * 1000)
         page.on(
             "console",
             lambda message: heard["complaints"].append(message.text) if message.type == "error" else None,
@@ -100,21 +56,17 @@ def page(address: str, heard: dict[str, list[str]]) -> Iterator[Any]:
         page.on("pageerror", lambda error: heard["complaints"].append(str(error)))
         page.on(
             "request",
-            lambda request: heard["strangers"].append(request.url) if _is_strange(request.url) else None,
+            lambda request: heard["strangers"].append(request.url) if is_strange(request.url) else None,
         )
         page.goto(address)
         yield page
         browser.close()
 
 
-def _is_strange(url: str) -> bool:
-    return not re.match(r"(http|ws)://127\.0\.0\.1[:/]|data:|blob:", url)
-
-
 def wait(page: Any, selector: str, name: str, wanted: Any) -> str:
     """Wait until an attribute of an element is as wanted (a text, or a function)."""
     is_right = wanted if callable(wanted) else lambda value: value == wanted
-    until, value = time.monotonic() + PATIENCE_MS / 1000, None
+    until, value = time.monotonic() + PATIENCE_S, None
     while time.monotonic() < until:
         value = page.locator(selector).first.get_attribute(name)
         if value is not None and is_right(value):
@@ -134,9 +86,6 @@ def enclose(page: Any, corners: list[tuple[float, float]]) -> None:
     for corner in corners[1:]:
         page.mouse.move(*place_on_map(page, *corner), steps=4)
     page.mouse.up()
-
-
-WHOLE = [(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99)]
 
 
 def test_the_first_visit_is_guided_and_the_tour_ends(page: Any) -> None:

@@ -11,8 +11,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # for the files beside this one
 sys.path.insert(0, str(Path(__file__).parent / "browser"))
 from later_store import NUM_NOVEL, NUM_WINDOWS, make_later
 from small_store import WINDOW_S, make_store
-from test_page import CHROMIUM, FLAGS, PATIENCE_MS, _is_strange, serving, wait
-from visitor import Served, Visitor, settle
+from test_page import wait
+from visitor import CHROMIUM, FLAGS, PATIENCE_S, Served, Visitor, is_strange, serve, settle
 
 from bioacoustics.explorer.opening import OpeningConfig
 
@@ -36,18 +36,15 @@ def page(tmp_path_factory: pytest.TempPathFactory, heard: list[str]) -> Iterator
     folder = tmp_path_factory.mktemp("temporadas")
     store = make_store(folder)
     make_later(folder)
-    seen = folder / "cache" / "explorer" / "tour_seen"
-    seen.parent.mkdir(parents=True)
-    seen.touch()
     config = OpeningConfig(store=store, language="es", browser=False)
-    with serving(config, folder / "cache") as address, sync_playwright() as playwright:
+    with serve(config, folder / "cache") as served, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.set_default_timeout(PATIENCE_MS)
+        page.set_default_timeout(PATIENCE_S * 1000)
         page.on("console", lambda said: heard.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: heard.append(str(error)))
-        page.on("request", lambda asked: heard.append(asked.url) if _is_strange(asked.url) else None)
-        page.goto(address)
+        page.on("request", lambda asked: heard.append(asked.url) if is_strange(asked.url) else None)
+        page.goto(served.address)
         yield page
         browser.close()
 

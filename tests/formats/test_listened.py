@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from bioacoustics.formats.annotations import find_annotations
-from bioacoustics.formats.listened import columns_of, find_listened, joined, read_listened
+from bioacoustics.formats.listened import columns_of, find_listened, read_listened, stretches_of
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_joined_holds_the_same_seconds(seed: int) -> None:
+def test_stretches_hold_the_same_seconds(seed: int) -> None:
     rng = np.random.default_rng(seed)
     windows = [(float(start), float(start + rng.integers(1, 5))) for start in rng.integers(0, 60, 15)]
-    stretches = joined(windows)
+    stretches = stretches_of(windows)
     assert stretches == sorted(stretches)
     assert all(one[1] < other[0] for one, other in pairwise(stretches))
     for second in np.arange(70) + 0.5:
@@ -24,7 +24,7 @@ def test_joined_holds_the_same_seconds(seed: int) -> None:
 
 def test_windows_with_rounded_ends_touch() -> None:
     third = 10 / 3
-    assert joined([(0.0, 3.333), (third, 2 * third), (2 * third, 10.0)]) == [(0, 10)]
+    assert stretches_of([(0.0, 3.333), (third, 2 * third), (2 * third, 10.0)]) == [(0, 10)]
     assert columns_of("ñ.wav", [(0.0, 1.0), (5.0, 6.0)]) == {
         "file": ["ñ.wav"] * 2,
         "start_s": [0, 5],

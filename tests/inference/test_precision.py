@@ -14,7 +14,8 @@ def layer() -> tuple[torch.nn.Linear, torch.Tensor]:
     with torch.no_grad():
         linear.weight.normal_(std=0.1, generator=generator)
         linear.bias.normal_(generator=generator)
-    return linear, torch.randn(3, 7, 48, generator=generator) * torch.tensor([0.01, 1, 100]).view(3, 1, 1)
+    tokens = torch.randn(3, 200, 48, generator=generator)  # more rows than are scaled at a time
+    return linear, tokens * torch.tensor([0.01, 1, 100]).view(3, 1, 1)
 
 
 def test_int8_equals_rounded_integers_times_scales() -> None:

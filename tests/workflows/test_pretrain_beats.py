@@ -177,6 +177,9 @@ def test_continues_from_published_models(
     header = read_bundle(tmp_path / "b" / "checkpoint_best.pt").header
     assert header.predictor is not None
     assert header.predictor.num_codes == 64
+    assert header.card is not None
+    assert [one.name for one in header.card.parents] == ["beats_pretrained.pt", "tokenizer.pt"]
+    assert [one.data for one in header.card.schooling] == [sounds.unlabeled_dir.name]
 
 
 def test_a_collapsed_codebook_stops_the_run(

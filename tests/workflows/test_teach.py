@@ -13,7 +13,7 @@ from bioacoustics.explorer.collection import Collection, read_collection
 from bioacoustics.explorer.label_journal import LabelJournal, statements, targets_of
 from bioacoustics.explorer.principal import fit_components
 from bioacoustics.explorer.teaching import Taught, teach
-from bioacoustics.models.saved import read_classifier_bundle
+from bioacoustics.models.saved import read_bundle, read_classifier_bundle
 from bioacoustics.store.database import Store
 from bioacoustics.workflows.embed import EmbedConfig, embed
 from bioacoustics.workflows.predict import PredictConfig, predict
@@ -58,7 +58,10 @@ def test_predict_gives_the_probabilities_of_the_teacher(
         bias=taught.bias,
         thresholds=[threshold.value for threshold in taught.thresholds],
     )
-    assert read_classifier_bundle(path).header.labels == ("coquí", "grillo")
+    header = read_classifier_bundle(path).header
+    assert header.labels == ("coquí", "grillo")
+    assert header.card is not None and header.card.schooling[-1].command == "teach"
+    assert header.card.parents[-1].fingerprint == read_bundle(small_model).header.fingerprint
     predict(
         PredictConfig(
             model_path=path,

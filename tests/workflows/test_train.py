@@ -94,7 +94,10 @@ def test_all_four_sources_in_one_run(tmp_path: Path, folders: dict[str, Path], m
 
 def test_without_labels_it_ends_with_a_pre_training(tmp_path: Path, folders: dict[str, Path]) -> None:
     _, said = run(tmp_path, model="eat", encoder_layers=1, encoder_embed_dim=32, data_dir=folders["data_dir"])
-    assert read_bundle(tmp_path / "checkpoint_best.pt").header.kind == "pretraining"
+    header = read_bundle(tmp_path / "checkpoint_best.pt").header
+    assert header.kind == "pretraining"
+    assert header.card is not None and header.card.parents == ()
+    assert [(one.command, one.data) for one in header.card.schooling] == [("train", folders["data_dir"].name)]
     assert any("valid_loss" in row for row in read_metrics(tmp_path))
     assert "bioacoustics finetune" in said
 
@@ -140,6 +143,12 @@ def test_a_frozen_encoder_stays_as_it_is_and_the_rest_learns(
     classifier = load_classifier(folder / "checkpoint_best.pt")
     assert classifier.labels == tuple(sorted(path.name for path in settings["positive_dir"].iterdir()))
     assert classifier.head.config.refines
+    card = read_bundle(folder / "checkpoint_best.pt").header.card
+    assert card is not None
+    assert [one.name for one in card.parents] == [small_model.name]
+    held_out = rows_of(folder / "predictions.csv")
+    num_clips = sum(len(list(settings[f"{side}_dir"].rglob("*.flac"))) for side in ("positive", "negative"))
+    assert card.schooling[-1].num_recordings == num_clips - len(held_out)
 
 
 def numbered(folder: Path) -> list[int]:

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from bioacoustics.data.deployments import Placement, sites_of
 from bioacoustics.data.events import Event
+from bioacoustics.data.spans import joined
 from bioacoustics.data.timelines import is_dated
 
 _DAY = timedelta(days=1)
@@ -126,7 +127,7 @@ def histories_of(
     """
     dated = [placement for placement in placements if is_dated(placement)]
     spans = {
-        site: _joined(span for member in members for span in _spans(member, listened))
+        site: joined(span for member in members for span in _spans(member, listened))
         for site, members in sites_of(dated).items()
     }
     calendar = _calendar(spans.values(), days_each, day_begins, between)
@@ -185,17 +186,6 @@ def _spans(
         assert start is not None and end is not None
         if start < end:
             yield start.replace(tzinfo=None), end.replace(tzinfo=None)
-
-
-def _joined(spans: Iterable[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
-    """The same time without overlaps, in order."""
-    joined: list[tuple[datetime, datetime]] = []
-    for start, end in sorted(spans):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = joined[-1][0], max(end, joined[-1][1])
-        else:
-            joined.append((start, end))
-    return joined
 
 
 def _halves(midnight: datetime, cut: datetime) -> list[tuple[datetime, datetime]]:

@@ -5,30 +5,25 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from bioacoustics.data.spans import joined
 from bioacoustics.data.spreadsheets import Complaints, read_table
 from bioacoustics.formats.numbers import number_of
 
 LISTENED_NAME = "listened.csv"  # beside the tables of events
 SCHEMA = pa.schema([("file", pa.string()), ("start_s", pa.float64()), ("end_s", pa.float64())])
-_TOUCHING_S = 1e-3  # windows follow each other to the rounding of their times
+_DIGITS = 3  # windows follow each other to the rounding of their times
 
 Stretches = list[tuple[float, float]]
 
 
-def joined(windows: Iterable[tuple[float, float]]) -> Stretches:
+def stretches_of(windows: Iterable[tuple[float, float]]) -> Stretches:
     """The same time, in order, without overlaps; what touches is one."""
-    stretches: Stretches = []
-    for start_s, end_s in sorted(windows):
-        if stretches and start_s <= stretches[-1][1] + _TOUCHING_S:
-            stretches[-1] = stretches[-1][0], max(end_s, stretches[-1][1])
-        else:
-            stretches.append((start_s, end_s))
-    return stretches
+    return joined((round(start_s, _DIGITS), round(end_s, _DIGITS)) for start_s, end_s in windows)
 
 
 def columns_of(file: str, windows: Iterable[tuple[float, float]]) -> dict[str, list[str] | list[float]]:
     """The rows of one recording, by column."""
-    stretches = joined(windows)
+    stretches = stretches_of(windows)
     return {
         "file": [file] * len(stretches),
         "start_s": [start_s for start_s, _ in stretches],
@@ -69,4 +64,4 @@ def read_listened(path: Path) -> Mapping[str, Stretches]:
             continue
         windows.setdefault(row.cells["file"].replace("\\", "/"), []).append(stretch)
     complaints.raise_if_any()
-    return {file: joined(stretches) for file, stretches in windows.items()}
+    return {file: stretches_of(stretches) for file, stretches in windows.items()}

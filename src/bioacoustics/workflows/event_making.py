@@ -13,7 +13,7 @@ from rich.markup import escape
 from bioacoustics.data.deployments import Placement
 from bioacoustics.data.names import read_names
 from bioacoustics.formats.event_files import EventFiles, EventFormat, Heard
-from bioacoustics.formats.listened import LISTENED_NAME, Stretches, columns_of, joined
+from bioacoustics.formats.listened import LISTENED_NAME, Stretches, columns_of, stretches_of
 from bioacoustics.formats.listened import SCHEMA as LISTENED
 from bioacoustics.formats.tables import TableWriter
 from bioacoustics.inference.event_stream import EventStream
@@ -160,7 +160,7 @@ def make_events(
                     audio=piece.audio,
                 )
                 starts_s, ends_s = piece.windows.starts_s.tolist(), piece.windows.ends_s.tolist()
-                windows = joined([*windows, *zip(starts_s, ends_s, strict=True)])
+                windows = stretches_of([*windows, *zip(starts_s, ends_s, strict=True)])
                 files.write(heard, stream.add(piece.windows))
             files.write(heard, stream.close())
             listened.write(columns_of(name, windows))

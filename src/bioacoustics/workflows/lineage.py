@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bioacoustics.audio.recordings import Recording
+from bioacoustics.models.bundle import Header
 from bioacoustics.models.card import Card, Parent, Schooling
 from bioacoustics.models.saved import read_bundle
 
@@ -30,15 +31,19 @@ def card_of(
         num_recordings=len(once),
         hours=round(sum(recording.duration_s for recording in once) / 3600, 4),
     )
-    cards = [_child(path, schooling) for path in begins_from if path is not None]
+    cards = [
+        child_of(read_bundle(path).header, path.resolve().name, schooling)
+        for path in begins_from
+        if path is not None
+    ]
     card = cards[0] if cards else Card(schooling=(schooling,))
     for other in cards[1:]:
         card = card.beside(other)
     return card
 
 
-def _child(path: Path, schooling: Schooling) -> Card:
-    header = read_bundle(path).header
+def child_of(header: Header, name: str, schooling: Schooling) -> Card:
+    """The card of what began from a model of this name, and learnt something."""
     known = header.known_card
-    parent = Parent(name=path.resolve().name, fingerprint=header.fingerprint, licence=known.licence)
+    parent = Parent(name=name, fingerprint=header.fingerprint, licence=known.licence)
     return known.child(schooling, parent)

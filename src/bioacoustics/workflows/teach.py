@@ -10,9 +10,10 @@ from jaxtyping import Float
 from pydantic import JsonValue
 
 from bioacoustics.models.audio_encoder import AudioClassifier
-from bioacoustics.models.card import Parent, Schooling
+from bioacoustics.models.card import Schooling
 from bioacoustics.models.heads import ClassificationHead, HeadConfig
 from bioacoustics.models.saved import build_encoder, bundle_of_classifier, read_bundle, write_bundle
+from bioacoustics.workflows.lineage import child_of
 
 NORM_EPS = 1e-6
 
@@ -75,8 +76,6 @@ def write_taught_classifier(
         "thresholds": dict(zip(labels, map(float, thresholds), strict=False)),
     }
     output.parent.mkdir(parents=True, exist_ok=True)
-    known = bundle.header.known_card
-    parent = Parent(name=path.name, fingerprint=bundle.header.fingerprint, licence=known.licence)
-    card = known.child(Schooling(command="teach", data="labels of a store"), parent)
+    card = child_of(bundle.header, path.name, Schooling(command="teach", data="labels of a store"))
     write_bundle(bundle_of_classifier(classifier.eval(), calibration).with_card(card), output)
     return output
