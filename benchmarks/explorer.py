@@ -31,6 +31,7 @@ from bioacoustics.store.database import Store
 from bioacoustics.store.schema import RECORDINGS, windows_schema
 
 DIM, WINDOW_S, RATE_HZ, PER_RECORDING, ROUNDS = 192, 3.0, 16000, 500, 3
+PATIENCE_S = 60.0
 RECORDINGS_AT_ONCE = 100  # that are written into the store in one go
 FIRST = datetime(2026, 3, 1, tzinfo=UTC)
 COLOURS, SITES = ("hour of the day", "recording", "site"), ("site 1", "site 2", "site 3")
@@ -106,7 +107,7 @@ def timed(page: Any, act: Any, is_seen: str) -> float:
     """Seconds from an action until an expression about the map or the player is true."""
     began = time.monotonic()
     act()
-    page.wait_for_function(is_seen, timeout=60_000, polling=20)
+    page.wait_for_function(is_seen, timeout=PATIENCE_S * 1000, polling=20)
     return time.monotonic() - began
 
 
@@ -205,7 +206,10 @@ def _once(page: Any, kind: str, attempt: int) -> float:
         title, choices = ("Colour", COLOURS) if kind == "colour" else ("site", SITES)
         wanted = page.get_by_role("option", name=choices[attempt], exact=True)
         box = page.get_by_role("combobox", name=title).first
+        until = time.monotonic() + PATIENCE_S
         while not wanted.count():  # a list closes again when the page is drawn under it
+            if time.monotonic() > until:
+                raise TimeoutError(f"the list {title!r} never offers {choices[attempt]!r}")
             box.press("Escape")
             box.press("ArrowDown")
             page.wait_for_timeout(300)

@@ -83,9 +83,9 @@ TEXTS: dict[str, dict[Language, str]] = {
     "confused": {"en": "What it confuses", "es": "Lo que confunde"},
     "long": {"en": "Longer recordings", "es": "Grabaciones más largas"},
     "long_text": {
-        "en": "The likeliest label of each recording as a whole; `bioacoustics embed` gives one vector "
+        "en": "The likeliest label of each recording as a whole; bioacoustics embed gives one vector "
         "per window.",
-        "es": "La etiqueta más probable de cada grabación; `bioacoustics embed` da un vector por ventana.",
+        "es": "La etiqueta más probable de cada grabación; bioacoustics embed da un vector por ventana.",
     },
     "file": {"en": "file", "es": "archivo"},
     "predicted": {"en": "predicted", "es": "predicción"},
